@@ -1,0 +1,295 @@
+//! What this worker holds of each partition, and what follows from what it hears: a pure state
+//! machine. The clock is given, and what is to be done comes out as [`Step`]s.
+//!
+//! ```text
+//!            acquire            acquired, handed over
+//! (nothing) ────────► Acquiring ────────────────────► Held ──── lost, or trust ended ──► Lost
+//!     ▲                   │ refused                     │ handed back       handed back   │
+//!     ├───────────────────┘                             ▼                                 │
+//!     └──────────────────── released ─────────────── Releasing ◄─────────────────────────┘
+//! ```
+//!
+//! It stands between the answers of the store and the calls and owners at the rim. It guarantees
+//! that a partition is with one owner of this process at a time: it is not acquired again before
+//! the owner has handed it back, even when its lease is long lost. A lease is Held only while
+//! the store holds it for this worker, as long as the clocks of both run at about the same rate.
+//! If the process dies, the leases end by themselves, and the next owners have larger epochs.
+
+use std::collections::BTreeMap;
+
+use tidegate_store::{Epoch, GroupName, Lease, LeaseHolder, StreamName, WorkerId};
+use tokio::time::Instant;
+
+use crate::assignment::assign;
+use crate::timing::Timing;
+
+/// What is to be done at the rim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Try to take the lease on this partition.
+    Acquire(u32),
+    /// Give the lease to an owner.
+    HandOver(Lease),
+    /// Ask the owner of this partition to finish what it has begun and to hand it back.
+    RequestRelease(u32),
+    /// Tell the owner of this partition to stop at once.
+    Lose(u32),
+    /// Give the lease back to the store.
+    Release(Lease),
+}
+
+/// What everyone can see at a moment.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// The workers that are alive.
+    pub(crate) workers: Vec<WorkerId>,
+    /// The holder of each partition, in their order.
+    pub(crate) holders: Vec<Option<LeaseHolder>>,
+}
+
+#[derive(Debug)]
+enum Claim {
+    Acquiring,
+    Held { lease: Lease, trusted_until: Instant, release_requested: bool },
+    Lost(Lease),
+    Releasing,
+}
+
+/// The claims of one worker on the partitions of one stream, for one group.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    stream: StreamName,
+    group: GroupName,
+    worker: WorkerId,
+    timing: Timing,
+    stopping: bool,
+    claims: BTreeMap<u32, Claim>,
+    steps: Vec<Step>,
+}
+
+impl Claims {
+    /// No claim on any partition.
+    pub(crate) fn new(
+        stream: StreamName,
+        group: GroupName,
+        worker: WorkerId,
+        timing: Timing,
+    ) -> Self {
+        let (claims, steps) = (BTreeMap::new(), Vec::new());
+        Self { stream, group, worker, timing, stopping: false, claims, steps }
+    }
+
+    /// What is to be done since the last time this was asked.
+    pub(crate) fn take_steps(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.steps)
+    }
+
+    /// Whether nothing is held, taken or being released.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+
+    /// The leases to renew, those whose release was requested included: their owners are still
+    /// at work.
+    pub(crate) fn held(&self) -> Vec<Lease> {
+        let held = self.claims.values().filter_map(|claim| match claim {
+            Claim::Held { lease, .. } => Some(lease.clone()),
+            Claim::Acquiring | Claim::Lost(_) | Claim::Releasing => None,
+        });
+        held.collect()
+    }
+
+    /// When the trust in the first lease ends unless it is renewed.
+    pub(crate) fn trusted_until(&self) -> Option<Instant> {
+        let ends = self.claims.values().filter_map(|claim| match claim {
+            Claim::Held { trusted_until, .. } => Some(*trusted_until),
+            Claim::Acquiring | Claim::Lost(_) | Claim::Releasing => None,
+        });
+        ends.min()
+    }
+
+    /// Acts on a view, which `self.worker` has asked for. Answers whether every partition is held
+    /// by the worker to which it is assigned.
+    pub(crate) fn surveyed(&mut self, view: View) -> bool {
+        let View { mut workers, holders } = view;
+        for (index, holder) in (0..).zip(&holders) {
+            self.notice_successor(index, *holder);
+        }
+        // This worker is alive, even if its last beat is too old for the list.
+        workers.push(self.worker);
+        workers.sort_unstable();
+        workers.dedup();
+        let known: Vec<Option<WorkerId>> =
+            (0..).zip(&holders).map(|(index, seen)| self.holder(index, *seen)).collect();
+        let targets = assign(&workers, &known);
+        let mut settled = true;
+        for (index, (target, seen)) in (0..).zip(targets.into_iter().zip(holders)) {
+            settled &= self.pursue(index, target, seen);
+        }
+        settled
+    }
+
+    /// The trust in leases that were not renewed in time ends, however silent the store is.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        let expired = self.claims.iter().filter_map(|(index, claim)| match claim {
+            Claim::Held { trusted_until, .. } => (*trusted_until <= now).then_some(*index),
+            Claim::Acquiring | Claim::Lost(_) | Claim::Releasing => None,
+        });
+        for index in expired.collect::<Vec<_>>() {
+            self.lose(index);
+        }
+    }
+
+    /// The store has answered a renewal that was sent at `sent_at`.
+    pub(crate) fn renewed(&mut self, leases: &[Lease], still_held: &[bool], sent_at: Instant) {
+        for (renewed, still_held) in leases.iter().zip(still_held) {
+            let index = renewed.partition.index;
+            match self.claims.get_mut(&index) {
+                Some(Claim::Held { lease, trusted_until, .. }) if lease == renewed => {
+                    if *still_held {
+                        *trusted_until = (*trusted_until).max(sent_at + self.timing.trust());
+                    } else {
+                        self.lose(index);
+                    }
+                }
+                // The answer is about a lease that was handed back or lost in the meantime.
+                _ => {}
+            }
+        }
+    }
+
+    /// The store has answered, or not answered, an acquisition that was sent at `sent_at`.
+    pub(crate) fn acquired(
+        &mut self,
+        index: u32,
+        lease: Option<Lease>,
+        sent_at: Instant,
+        now: Instant,
+    ) {
+        let Some(lease) = lease else {
+            self.claims.remove(&index);
+            return;
+        };
+        let trusted_until = sent_at + self.timing.trust();
+        if self.stopping || trusted_until <= now {
+            self.release(lease);
+        } else {
+            self.steps.push(Step::HandOver(lease.clone()));
+            let held = Claim::Held { lease, trusted_until, release_requested: false };
+            self.claims.insert(index, held);
+        }
+    }
+
+    /// The owner has stopped. The lease goes back to the store even if it is lost, because it
+    /// may be lost only in the belief of this worker.
+    pub(crate) fn handed_back(&mut self, index: u32, epoch: Epoch) {
+        match self.claims.get(&index) {
+            Some(Claim::Held { lease, .. } | Claim::Lost(lease)) if lease.epoch == epoch => {
+                let lease = lease.clone();
+                self.release(lease);
+            }
+            _ => {}
+        }
+    }
+
+    /// The store has answered, or not answered, a release. If it did not happen, a later survey
+    /// shows the lease, and it is released again.
+    pub(crate) fn released(&mut self, index: u32) {
+        if let Some(Claim::Releasing) = self.claims.get(&index) {
+            self.claims.remove(&index);
+        }
+    }
+
+    /// Acquires nothing from now on, and asks every owner to hand back.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+        for (index, claim) in &mut self.claims {
+            if let Claim::Held { release_requested, .. } = claim {
+                if !*release_requested {
+                    self.steps.push(Step::RequestRelease(*index));
+                }
+                *release_requested = true;
+            }
+        }
+    }
+
+    /// Waits for no owner any longer: tells them to stop at once, and releases their leases. The
+    /// epochs keep those that don't stop from doing harm.
+    pub(crate) fn abandon(&mut self) {
+        let with_owner = self.claims.iter().filter_map(|(index, claim)| match claim {
+            Claim::Held { lease, .. } | Claim::Lost(lease) => Some((*index, lease.clone())),
+            Claim::Acquiring | Claim::Releasing => None,
+        });
+        for (index, lease) in with_owner.collect::<Vec<_>>() {
+            self.lose(index);
+            self.release(lease);
+        }
+    }
+
+    /// A larger epoch than ours in the store proves that our lease is lost, whatever the age of
+    /// the view. (A free partition proves nothing: the view may be older than the lease.)
+    fn notice_successor(&mut self, index: u32, seen: Option<LeaseHolder>) {
+        if let (Some(Claim::Held { lease, .. }), Some(seen)) = (self.claims.get(&index), seen)
+            && seen.epoch > lease.epoch
+        {
+            self.lose(index);
+        }
+    }
+
+    /// Who holds a partition: what this worker knows of itself is newer than the view.
+    fn holder(&self, index: u32, seen: Option<LeaseHolder>) -> Option<WorkerId> {
+        match self.claims.get(&index) {
+            Some(Claim::Held { .. } | Claim::Acquiring) => Some(self.worker),
+            Some(Claim::Lost(_) | Claim::Releasing) | None => seen.and_then(|seen| seen.worker),
+        }
+    }
+
+    /// Does what brings a partition to its target. Answers whether it is there.
+    fn pursue(&mut self, index: u32, target: WorkerId, seen: Option<LeaseHolder>) -> bool {
+        let ours = target == self.worker;
+        match self.claims.get_mut(&index) {
+            Some(Claim::Held { release_requested, .. }) => {
+                if !ours && !*release_requested {
+                    *release_requested = true;
+                    self.steps.push(Step::RequestRelease(index));
+                }
+                ours && !*release_requested
+            }
+            Some(Claim::Acquiring | Claim::Lost(_) | Claim::Releasing) => false,
+            None => match seen {
+                None => {
+                    if ours && !self.stopping {
+                        self.claims.insert(index, Claim::Acquiring);
+                        self.steps.push(Step::Acquire(index));
+                    }
+                    false
+                }
+                Some(LeaseHolder { worker: Some(holder), epoch, .. }) if holder == self.worker => {
+                    // The answer to an acquisition or to a release did not reach us. A release
+                    // for an epoch that is over by now changes nothing.
+                    let (group, partition) = (self.group.clone(), self.stream.partition(index));
+                    self.release(Lease { group, partition, worker: holder, epoch });
+                    false
+                }
+                Some(holder) => holder.worker == Some(target),
+            },
+        }
+    }
+
+    fn lose(&mut self, index: u32) {
+        if let Some(claim) = self.claims.get_mut(&index)
+            && let Claim::Held { lease, .. } = claim
+        {
+            *claim = Claim::Lost(lease.clone());
+            self.steps.push(Step::Lose(index));
+        }
+    }
+
+    fn release(&mut self, lease: Lease) {
+        self.claims.insert(lease.partition.index, Claim::Releasing);
+        self.steps.push(Step::Release(lease));
+    }
+}
+
+#[cfg(test)]
+mod tests;

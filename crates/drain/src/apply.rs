@@ -1,0 +1,313 @@
+//! One transaction: from the entries that were read to the commit that settles them.
+//!
+//! ```text
+//! entries ─► units, or dead letters ─► rows ─► dead letters ─► ledger ─► commit
+//! ```
+//!
+//! Every entry of a batch is settled by the transaction that moves the ledger past it: it is
+//! applied, or it is held with its reason. If the process dies anywhere before the commit, the
+//! transaction never was; after it, the ledger says so and the entries are not read again.
+//!
+//! When the database refuses some units, they are searched for by halves, in the order of the
+//! stream, so that what is later on a row of a refused unit is parked behind it.
+
+use tidegate_store::{Entry, EntryId, Partition};
+
+use crate::catalog::Catalog;
+use crate::change::{RowKey, Unresolved, resolve};
+use crate::dead_letter::DeadLetter;
+use crate::envelope::Envelope;
+use crate::error::{Error, Result};
+use crate::held::{Held, HeldIndex, HeldState};
+use crate::operation::Operation;
+use crate::rejection::{Code, Rejection};
+use crate::sink::{Claim, Fence, Outcome, Refusal, Sink, SinkTransaction, Unit};
+
+/// What does not change from batch to batch.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The most bytes an entry may have.
+    pub entry_bytes_max: usize,
+    /// How long an entry waits for the parent row of a foreign key, in milliseconds.
+    pub parent_wait_ms_max: u64,
+}
+
+/// What a transaction settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Entries applied, including held ones that were applied now.
+    pub applied: u64,
+    /// Entries that became dead letters.
+    pub dead: u64,
+    /// Entries that wait for a parent row.
+    pub waiting: u64,
+    /// Entries parked behind another one.
+    pub parked: u64,
+}
+
+/// The steps of a transaction, in order, for whoever watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Entries were read from the stream.
+    Read,
+    /// The transaction was begun.
+    Begun,
+    /// The rows are written.
+    RowsWritten,
+    /// The ledger is moved.
+    LedgerMoved,
+    /// The transaction is committed.
+    Committed,
+    /// The store knows what is committed.
+    Acknowledged,
+    /// The stream is trimmed.
+    Trimmed,
+}
+
+/// Everything one transaction of a shard needs to know.
+pub struct Context<'a> {
+    /// The shard.
+    pub shard: &'a Partition,
+    /// The tables.
+    pub catalog: &'a Catalog,
+    /// Bounds.
+    pub rules: &'a Rules,
+    /// Now, in Unix milliseconds.
+    pub now_ms: u64,
+    /// Is told of every step, before the next one.
+    pub on_step: &'a (dyn Fn(Step) + Send + Sync),
+}
+
+/// Applies entries that were read after the claim's position and moves the ledger to the last of
+/// them. On success `claim` is what the ledger says now.
+///
+/// # Errors
+/// [`Error::LedgerMoved`] where the fence did not hold, and the sink's errors. After any error
+/// nothing was written and `claim` is worthless: claim again.
+pub async fn apply_entries(
+    context: &Context<'_>,
+    sink: &dyn Sink,
+    fence_epoch: tidegate_store::Epoch,
+    claim: &mut Claim,
+    entries: Vec<Entry>,
+) -> Result<Settled> {
+    let Some(last) = entries.last().map(|entry| entry.id) else { return Ok(Settled::default()) };
+    let fence = Fence { epoch: fence_epoch, position: claim.position, revision: claim.revision };
+    let mut work = Work::new(context, &mut claim.held);
+    let mut units = Vec::with_capacity(entries.len());
+    for entry in entries {
+        work.decode(Envelope::new(entry), &mut units, context.now_ms);
+    }
+    let mut transaction = sink.begin().await?;
+    (context.on_step)(Step::Begun);
+    work.write(transaction.as_mut(), &units).await?;
+    (context.on_step)(Step::RowsWritten);
+    let settled = work.finish(transaction.as_mut()).await?;
+    if !transaction.advance(context.shard, &fence, last, settled.applied).await? {
+        return Err(Error::LedgerMoved { shard: context.shard.clone() });
+    }
+    (context.on_step)(Step::LedgerMoved);
+    transaction.commit().await?;
+    (context.on_step)(Step::Committed);
+    claim.position = last;
+    Ok(settled)
+}
+
+/// Tries held entries again, in order, with everything that is parked behind them.
+///
+/// # Errors
+/// The sink's errors; then `held` is worthless.
+pub async fn replay(
+    context: &Context<'_>,
+    transaction: &mut dyn SinkTransaction,
+    held: &mut HeldIndex,
+    order: &[EntryId],
+) -> Result<Settled> {
+    let mut envelopes = transaction.load_held(context.shard, order).await?;
+    envelopes.sort_unstable_by_key(|envelope| envelope.id);
+    let mut work = Work::new(context, held);
+    let mut units = Vec::with_capacity(envelopes.len());
+    for envelope in envelopes {
+        let since_ms = work.take_back(envelope.id);
+        work.decode(envelope, &mut units, since_ms);
+    }
+    work.write(transaction, &units).await?;
+    work.finish(transaction).await
+}
+
+/// The bookkeeping of one transaction.
+struct Work<'a, 'h> {
+    context: &'a Context<'a>,
+    held: &'h mut HeldIndex,
+    /// Held entries that are being tried again, with what was known of them.
+    retried: Vec<(EntryId, Held)>,
+    letters: Vec<DeadLetter>,
+    applied: Vec<EntryId>,
+}
+
+impl<'a, 'h> Work<'a, 'h> {
+    fn new(context: &'a Context<'a>, held: &'h mut HeldIndex) -> Self {
+        Self { context, held, retried: Vec::new(), letters: Vec::new(), applied: Vec::new() }
+    }
+
+    /// Takes a held entry out of the index for another try and returns since when its parent row
+    /// is waited for: an entry that did not wait yet starts now.
+    fn take_back(&mut self, id: EntryId) -> u64 {
+        let Some(held) = self.held.get(id).cloned() else { return self.context.now_ms };
+        let since_ms = match held.state {
+            HeldState::Waiting => held.since_ms,
+            _ => self.context.now_ms,
+        };
+        self.held.release(id);
+        self.retried.push((id, held));
+        since_ms
+    }
+
+    /// Adds a unit, or a dead letter for an entry that can't be one.
+    fn decode(&mut self, envelope: Envelope, units: &mut Vec<(Unit, u64)>, since_ms: u64) {
+        match decode(&envelope, self.context.catalog, self.context.rules) {
+            Ok((changes, rows)) => units.push((Unit { envelope, changes, rows }, since_ms)),
+            Err(Unresolved { rejection, rows }) => {
+                // Behind a held entry even a bad one is parked: it may be good in its turn.
+                let state = if self.held.has_predecessor(envelope.id, &rows) {
+                    HeldState::Parked
+                } else {
+                    HeldState::Dead
+                };
+                self.hold(envelope, state, self.context.now_ms, rejection, rows);
+            }
+        }
+    }
+
+    /// Writes the units' rows; what is refused, or stands behind what is held, becomes a letter.
+    async fn write(
+        &mut self,
+        transaction: &mut dyn SinkTransaction,
+        units: &[(Unit, u64)],
+    ) -> Result<()> {
+        // Slices of the batch still to be done; the last one is the next in the stream's order.
+        let mut open: Vec<Vec<&(Unit, u64)>> = vec![units.iter().collect()];
+        while let Some(slice) = open.pop() {
+            let slice = self.park_blocked(slice);
+            if slice.is_empty() {
+                continue;
+            }
+            let refs: Vec<&Unit> = slice.iter().map(|(unit, _)| unit).collect();
+            match transaction.apply(&refs).await? {
+                Outcome::Applied => self.applied.extend(refs.iter().map(|unit| unit.envelope.id)),
+                Outcome::Refused { applied, culprits } => {
+                    let (done, rest) = slice.split_at(applied.min(slice.len()));
+                    self.applied.extend(done.iter().map(|(unit, _)| unit.envelope.id));
+                    if culprits.is_empty() {
+                        let (front, back) = rest.split_at(rest.len().div_ceil(2));
+                        open.push(back.to_vec());
+                        open.push(front.to_vec());
+                        continue;
+                    }
+                    let mut rest = rest.to_vec();
+                    for (index, refusal) in culprits.into_iter().rev() {
+                        let Some(at) = index.checked_sub(applied) else { continue };
+                        if at < rest.len() {
+                            let (unit, since_ms) = rest.remove(at);
+                            self.refuse(unit, *since_ms, refusal);
+                        }
+                    }
+                    open.push(rest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Parks the units that stand behind a held entry and returns the others.
+    fn park_blocked<'u>(&mut self, slice: Vec<&'u (Unit, u64)>) -> Vec<&'u (Unit, u64)> {
+        let mut free = Vec::with_capacity(slice.len());
+        for pair in slice {
+            let unit = &pair.0;
+            if self.held.has_predecessor(unit.envelope.id, &unit.rows) {
+                let rejection = Rejection::new(
+                    Code::Refused,
+                    "an earlier operation on the same row is held; this one follows when that one \
+                     is applied or discarded",
+                );
+                let rows = unit.rows.clone();
+                let now_ms = self.context.now_ms;
+                self.hold(unit.envelope.clone(), HeldState::Parked, now_ms, rejection, rows);
+            } else {
+                free.push(pair);
+            }
+        }
+        free
+    }
+
+    fn refuse(&mut self, unit: &Unit, since_ms: u64, refusal: Refusal) {
+        let waited_ms = self.context.now_ms.saturating_sub(since_ms);
+        let may_wait =
+            refusal.is_missing_parent && waited_ms < self.context.rules.parent_wait_ms_max;
+        let (state, since_ms) = if may_wait {
+            (HeldState::Waiting, since_ms)
+        } else {
+            (HeldState::Dead, self.context.now_ms)
+        };
+        let (envelope, rows) = (unit.envelope.clone(), unit.rows.clone());
+        self.hold(envelope, state, since_ms, refusal.rejection, rows);
+    }
+
+    fn hold(
+        &mut self,
+        envelope: Envelope,
+        state: HeldState,
+        since_ms: u64,
+        rejection: Rejection,
+        rows: Vec<RowKey>,
+    ) {
+        self.held.hold(envelope.id, Held { state, since_ms, rows: rows.clone() });
+        self.letters.push(DeadLetter { envelope, state, since_ms, rejection, rows });
+    }
+
+    /// Stores the letters and forgets the held entries that are applied now.
+    async fn finish(self, transaction: &mut dyn SinkTransaction) -> Result<Settled> {
+        let was = |id: EntryId| self.retried.iter().find(|(retried, _)| *retried == id);
+        // An entry that is still held for the same cause needs no write.
+        let changed: Vec<DeadLetter> = self
+            .letters
+            .into_iter()
+            .filter(|letter| match was(letter.envelope.id) {
+                Some((_, held)) => held.state != letter.state || letter.state == HeldState::Dead,
+                None => true,
+            })
+            .collect();
+        if !changed.is_empty() {
+            transaction.hold(self.context.shard, &changed).await?;
+        }
+        if !self.retried.is_empty() && !self.applied.is_empty() {
+            transaction.release(self.context.shard, &self.applied).await?;
+        }
+        let count = |state| changed.iter().filter(|l| l.state == state).count() as u64;
+        Ok(Settled {
+            applied: self.applied.len() as u64,
+            dead: count(HeldState::Dead),
+            waiting: count(HeldState::Waiting),
+            parked: count(HeldState::Parked),
+        })
+    }
+}
+
+/// From an entry to its changes and the rows they touch.
+fn decode(
+    envelope: &Envelope,
+    catalog: &Catalog,
+    rules: &Rules,
+) -> Result<(Vec<crate::change::Change>, Vec<RowKey>), Unresolved> {
+    let without_rows = |rejection| Unresolved { rejection, rows: Vec::new() };
+    let payload = envelope.payload(rules.entry_bytes_max).map_err(without_rows)?;
+    let operation = Operation::parse(payload).map_err(without_rows)?;
+    let changes = resolve(catalog, &operation)?;
+    let mut rows: Vec<RowKey> =
+        changes.iter().flat_map(|c| c.row.iter().chain(&c.moved_to)).cloned().collect();
+    if rows.len() > 1 {
+        rows.sort_unstable();
+        rows.dedup();
+    }
+    Ok((changes, rows))
+}

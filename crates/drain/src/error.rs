@@ -1,0 +1,62 @@
+//! What can go wrong in the drain, named for what the caller can do about it.
+
+use tidegate_store::{Epoch, Partition};
+
+/// The database driver's own error.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What every operation of the drain answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the drain could not go on. A bad entry is never an error: it becomes a dead letter.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The ledger knows a newer owner of the shard: stop working on it; nothing was written.
+    #[error("shard {shard} is fenced: our epoch is {epoch}, the ledger has {ledger_epoch}")]
+    Fenced {
+        /// The shard.
+        shard: Partition,
+        /// Ours.
+        epoch: Epoch,
+        /// The newer one.
+        ledger_epoch: Epoch,
+    },
+    /// The ledger moved while a transaction was open: a person retried or discarded dead letters,
+    /// or a commit whose answer was lost did take place. Read the ledger again and go on from it.
+    #[error("the ledger of shard {shard} has changed; the transaction was rolled back")]
+    LedgerMoved {
+        /// The shard.
+        shard: Partition,
+    },
+    /// The target database can't be reached, is restarting, is full, or chose this transaction as
+    /// the victim of a deadlock: the same may succeed later.
+    #[error("the target database is unavailable: {0}")]
+    SinkUnavailable(#[source] Source),
+    /// The target database refuses the drain itself (a login, a permission): somebody has to
+    /// change something.
+    #[error("the target database refused: {0}")]
+    SinkRefused(#[source] Source),
+    /// The log.
+    #[error(transparent)]
+    Store(#[from] tidegate_store::Error),
+    /// The caller's input is wrong: the text says what, and what is allowed.
+    #[error("{0}")]
+    Invalid(String),
+    /// Tidegate's own tables in the target hold something that Tidegate did not write.
+    #[error("the ledger holds something unexpected: {0}")]
+    Corrupt(String),
+}
+
+impl Error {
+    /// Whether waiting may be enough. A refusal counts: the drain keeps its place until somebody
+    /// has given it the permission.
+    #[must_use]
+    pub fn is_worth_waiting(&self) -> bool {
+        match self {
+            Self::SinkUnavailable(_) | Self::SinkRefused(_) | Self::LedgerMoved { .. } => true,
+            Self::Store(source) => source.is_transient(),
+            Self::Fenced { .. } | Self::Invalid(_) | Self::Corrupt(_) => false,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The drain: writes typed row operations from a partitioned stream behind into SQL, exactly once
+//! and in batches.
+//!
+//! ```text
+//! send ─► shard stream ─► read ahead ─► decode ─► plan ─► one transaction: rows + ledger ─► trim
+//!                                          │                    │
+//!                                     undecodable      refused by the database
+//!                                          └─────── dead letter, in the same transaction
+//! ```
+//!
+//! In the order of the flow:
+//!
+//! * [`operation`] reads the JSON of an operation, [`envelope`] the entry around it,
+//! * [`route`] finds the shard and sends,
+//! * [`catalog`] is what the target says of its tables, [`change`] an operation held against it,
+//!   with its values encoded as [`cells`],
+//! * [`plan`] turns many changes into few statements,
+//! * [`sink`] is the port to the target, `postgres` and `sqlite` are its two sides,
+//! * [`held`] decides what is held back and in which order it is tried again, [`dead_letter`] is
+//!   how it is kept, [`rejection`] is why,
+//! * [`apply`] is one transaction from entries to commit, [`shard`] the loop around it,
+//! * [`worker`] runs the shards that this process owns,
+//! * [`status`] and [`revive`] are for people: sums, proofs, and second tries.
+
+pub mod apply;
+pub mod catalog;
+pub mod cells;
+pub mod change;
+pub mod dead_letter;
+pub mod envelope;
+mod error;
+pub mod held;
+pub mod operation;
+pub mod plan;
+mod postgres;
+pub mod rejection;
+pub mod sink;
+mod sqlite;
+
+pub use error::{Error, Result};
+pub use operation::Operation;
+pub use postgres::PostgresSink;
+pub use rejection::{Code, Rejection};
+pub use sqlite::SqliteSink;

@@ -1,0 +1,107 @@
+//! Entries: what a partition holds, in the order of their ids.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+
+use crate::Error;
+use crate::stream::Partition;
+
+/// The position of an entry in its partition: the server's clock in milliseconds and a sequence
+/// number within the millisecond, as Redis Streams have it. Ids of a partition only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId {
+    /// Unix time in milliseconds at which the entry was appended.
+    pub ms: u64,
+    /// Tells apart the entries of one millisecond.
+    pub sequence: u64,
+}
+
+impl EntryId {
+    /// Before every entry.
+    pub const ZERO: Self = Self { ms: 0, sequence: 0 };
+
+    /// An id from its two parts.
+    #[must_use]
+    pub const fn new(ms: u64, sequence: u64) -> Self {
+        Self { ms, sequence }
+    }
+
+    /// The smallest id after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.sequence.checked_add(1) {
+            Some(sequence) => Self {
+                ms: self.ms,
+                sequence,
+            },
+            None => Self {
+                ms: self.ms.saturating_add(1),
+                sequence: 0,
+            },
+        }
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.sequence)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = Error;
+
+    /// Reads `<ms>-<sequence>`, or `<ms>` alone for sequence 0.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (ms, sequence) = text.split_once('-').unwrap_or((text, "0"));
+        match (ms.parse(), sequence.parse()) {
+            (Ok(ms), Ok(sequence)) => Ok(Self { ms, sequence }),
+            _ => Err(Error::Invalid(format!(
+                "entry id {text:?}: expected <milliseconds>-<number>"
+            ))),
+        }
+    }
+}
+
+/// A field's name and value. Both are bytes: a producer in another language may send anything.
+pub type Field = (Bytes, Bytes);
+
+/// An entry as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its position.
+    pub id: EntryId,
+    /// Its fields in the order in which they were sent; a name may occur twice.
+    pub fields: Vec<Field>,
+}
+
+impl Entry {
+    /// The value of the first field of this name.
+    #[must_use]
+    pub fn field(&self, name: &[u8]) -> Option<&Bytes> {
+        self.fields
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The bytes of all names and values together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
+    }
+}
+
+/// An entry to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEntry {
+    /// Where it goes.
+    pub partition: Partition,
+    /// Its fields; at least one.
+    pub fields: Vec<Field>,
+}

@@ -1,0 +1,42 @@
+//! What can go wrong in a store, named for what the caller can do about it.
+
+use crate::lease::Epoch;
+use crate::stream::Partition;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another owner has taken the partition: stop working on it; nothing was changed.
+    #[error("the lease on {partition} with epoch {epoch} is lost; another worker may own it")]
+    LeaseLost {
+        /// The partition.
+        partition: Partition,
+        /// The epoch that is stale.
+        epoch: Epoch,
+    },
+    /// The server can't be reached, is loading or shutting down, or the file is locked: the same
+    /// call may succeed later. Whether this call took effect is not known.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(#[source] Source),
+    /// The store refused the call, and will again until something is changed.
+    #[error("the store refused: {0}")]
+    Refused(#[source] Source),
+    /// The caller's input is wrong: the text says what, and what is allowed.
+    #[error("{0}")]
+    Invalid(String),
+    /// What the store holds under one of Tidegate's keys is not what Tidegate writes there.
+    #[error("the store holds something unexpected: {0}")]
+    Corrupt(String),
+}
+
+/// The backend's own error.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+impl Error {
+    /// Whether the same call may succeed later, with nothing changed but time.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}

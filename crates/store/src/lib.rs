@@ -1,0 +1,39 @@
+//! The log of Tidegate: partitioned streams of entries, consumer groups, and leases with epochs.
+//!
+//! Everything above speaks to [`Store`], a port in the domain's language; only this crate knows
+//! a Redis key, speaks RESP, or opens the embedded file.
+//!
+//! ```text
+//! append ─► stream partition ─► read_after / fetch ─► acknowledge ─► trim
+//!                   ▲                    ▲                 ▲            ▲
+//!             wait_for_entries     one owner, who holds a lease with an epoch
+//! ```
+//!
+//! In the order of the flow:
+//!
+//! * [`stream`] names a stream and its partitions,
+//! * [`entry`] is what a partition holds,
+//! * [`lease`] says who may read and acknowledge a partition,
+//! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
+//! * `redis` and `sqlite` are its two backends, opened by [`connect`].
+
+mod connect;
+pub mod entry;
+mod error;
+pub mod lease;
+pub mod port;
+mod redis;
+mod sqlite;
+pub mod stream;
+
+pub use connect::{StoreUrl, connect};
+pub use entry::{Entry, EntryId, NewEntry};
+pub use error::Error;
+pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};
+pub use port::{Fetch, Lag, ReadLimit, Store};
+pub use redis::RedisStore;
+pub use sqlite::SqliteStore;
+pub use stream::{GroupName, Partition, StreamName};
+
+/// What every operation of the store answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,171 @@
+//! The port: what Tidegate needs of a log, in the domain's language.
+//!
+//! One suite of tests (`tests/conformance`) runs against every backend and says the same things
+//! as these comments.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::Result;
+use crate::entry::{Entry, EntryId, NewEntry};
+use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
+use crate::stream::{GroupName, Partition, StreamName};
+
+/// How much one read may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// The most entries; at least 1.
+    pub entries: usize,
+    /// About how many bytes: the entry that crosses the limit is the last one. A backend that
+    /// can't count before it reads (Redis) lowers the number of entries by what it saw before.
+    pub bytes: usize,
+}
+
+/// Which entries a group's owner asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// Those delivered before and not yet acknowledged, after this id. A new owner reads these
+    /// first, from [`EntryId::ZERO`], until none is left.
+    Pending(EntryId),
+    /// Those never delivered to the group; they become pending.
+    New,
+}
+
+/// How far a group is in a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Entries ever appended to the partition.
+    pub appended: u64,
+    /// Entries it holds now (appended and not trimmed).
+    pub held: u64,
+    /// The newest entry ever appended; [`EntryId::ZERO`] where there was none.
+    pub last_id: EntryId,
+    /// Everything up to here was delivered to the group.
+    pub delivered_through: EntryId,
+    /// Delivered and not acknowledged.
+    pub pending: u64,
+    /// Held and not yet delivered to the group.
+    pub undelivered: u64,
+}
+
+/// A partitioned, durable log with consumer groups and leases.
+///
+/// Writes of an owner carry its [`Lease`] and fail with [`Error::LeaseLost`](crate::Error) when
+/// the lease has ended or another owner has a newer epoch; then nothing was changed. A call that
+/// fails with [`Error::Unavailable`](crate::Error) may or may not have taken effect; each one but
+/// [`append`](Store::append) can simply be repeated.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Appends entries, in the given order within each partition, and returns their ids in the
+    /// order of `entries`. When it returns, they are as durable as the backend is configured to
+    /// make them.
+    ///
+    /// # Errors
+    /// After [`Error::Unavailable`](crate::Error) any prefix, per partition, may have been
+    /// appended.
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>>;
+
+    /// Reads entries after a position, oldest first, without a group and without side effects.
+    async fn read_after(
+        &self,
+        partition: &Partition,
+        after: EntryId,
+        limit: ReadLimit,
+    ) -> Result<Vec<Entry>>;
+
+    /// Waits until one of the partitions has an entry after the position named with it, and
+    /// returns the indexes into `positions` of those that have. Returns none after `timeout`, or
+    /// soon after `interrupt` is notified. It waits for news, it doesn't spin; with no positions
+    /// it waits for the interrupt or the timeout. One caller at a time per store handle waits;
+    /// others queue behind it.
+    async fn wait_for_entries(
+        &self,
+        positions: &[(Partition, EntryId)],
+        timeout: Duration,
+        interrupt: &Notify,
+    ) -> Result<Vec<usize>>;
+
+    /// Reads as the owner of a partition within a group. The group is created at the beginning of
+    /// the stream when it is new.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`](crate::Error), and then nothing became pending.
+    async fn fetch(&self, lease: &Lease, fetch: Fetch, limit: ReadLimit) -> Result<Vec<Entry>>;
+
+    /// Acknowledges single entries: they are no longer pending. Returns how many were.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`](crate::Error), and then nothing was acknowledged.
+    async fn acknowledge(&self, lease: &Lease, ids: &[EntryId]) -> Result<u64>;
+
+    /// Acknowledges everything up to and including `through`, for a reader that keeps its own
+    /// position and reads with [`read_after`](Store::read_after). The group's position moves to
+    /// `through` and it has nothing pending. The position may move backwards: the caller's own
+    /// position is the truth.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`](crate::Error), and then the position did not move.
+    async fn acknowledge_through(&self, lease: &Lease, through: EntryId) -> Result<()>;
+
+    /// Deletes what every group of the partition has acknowledged, and nothing else: with two
+    /// groups the slower one decides, and pending entries stay. Returns how many were deleted.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`](crate::Error), and then nothing was deleted.
+    async fn trim(&self, lease: &Lease) -> Result<u64>;
+
+    /// How far a group is in each of the partitions, in their order. An unknown stream or group
+    /// has delivered nothing.
+    async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>>;
+
+    /// Takes the lease on a partition if nobody holds one. The new epoch is larger than every
+    /// earlier one of this partition and group, and larger than `floor`.
+    ///
+    /// `floor` is what the caller knows from elsewhere (the ledger): a store that has lost its
+    /// memory must not hand out an old epoch again.
+    async fn try_acquire_lease(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        worker: WorkerId,
+        ttl: Duration,
+        floor: Epoch,
+    ) -> Result<Option<Lease>>;
+
+    /// Renews leases for another `ttl` from now, all in one round trip. Answers for each, in
+    /// order, whether it is still held; a lease that has ended is never taken again here.
+    async fn renew_leases(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<bool>>;
+
+    /// Gives a lease back, so that another worker can take it at once. A lease that is already
+    /// lost is left alone.
+    async fn release_lease(&self, lease: &Lease) -> Result<()>;
+
+    /// Who holds the leases on these partitions now, in their order.
+    async fn lease_holders(
+        &self,
+        group: &GroupName,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<LeaseHolder>>>;
+
+    /// Says that a worker of this group is alive for another `ttl`, and returns all that are,
+    /// itself included, sorted.
+    async fn beat(
+        &self,
+        stream: &StreamName,
+        group: &GroupName,
+        worker: WorkerId,
+        ttl: Duration,
+    ) -> Result<Vec<WorkerId>>;
+
+    /// Says that a worker has gone. Its leases are not touched.
+    async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()>;
+
+    /// The workers of a group that are alive, sorted.
+    async fn workers(&self, stream: &StreamName, group: &GroupName) -> Result<Vec<WorkerId>>;
+
+    /// Asks the backend for a sign of life.
+    async fn ping(&self) -> Result<()>;
+}

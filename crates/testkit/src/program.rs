@@ -1,0 +1,86 @@
+//! Where the servers' programs are: on the `PATH`, or where Debian hides PostgreSQL's.
+
+use std::env;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// The one command that installs whatever is missing.
+const INSTALL_HINT: &str = "cargo xtask setup";
+
+/// Debian keeps one folder per major version here, outside of the `PATH`.
+const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
+
+/// Finds `program` on the `PATH`.
+pub(crate) fn find(program: &str) -> Result<PathBuf, Error> {
+    on_path(program).ok_or_else(|| missing(program))
+}
+
+/// Finds `program` on the `PATH`, or says that it is not there.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| is_executable(file))
+}
+
+/// Finds a folder that holds both `postgres` and `initdb`, so that their versions agree.
+pub(crate) fn find_postgres() -> Result<PathBuf, Error> {
+    let on_path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&on_path).collect();
+    folders.extend(debian_postgres_folders());
+    let complete = |folder: &PathBuf| {
+        is_executable(&folder.join("postgres")) && is_executable(&folder.join("initdb"))
+    };
+    folders
+        .into_iter()
+        .find(complete)
+        .ok_or_else(|| missing("postgres"))
+}
+
+/// The error for a program that is not installed.
+fn missing(program: &str) -> Error {
+    Error::MissingProgram {
+        program: program.to_owned(),
+        install_hint: INSTALL_HINT,
+    }
+}
+
+/// The `bin` folders of all installed versions, the newest first.
+fn debian_postgres_folders() -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(POSTGRES_VERSIONS) else {
+        return Vec::new();
+    };
+    let mut versions: Vec<(u32, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    versions.into_iter().map(|(_, folder)| folder).collect()
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_names_the_command_that_installs_it() {
+        let error = find("no-such-program-anywhere").unwrap_err().to_string();
+        assert!(error.contains("no-such-program-anywhere"), "{error}");
+        assert!(error.contains("cargo xtask setup"), "{error}");
+    }
+
+    #[test]
+    fn finds_a_program_that_every_machine_has() {
+        assert!(find("sh").unwrap().is_absolute());
+    }
+}
