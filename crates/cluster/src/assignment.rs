@@ -43,8 +43,12 @@ pub fn assign(workers: &[WorkerId], holders: &[Option<WorkerId>]) -> Vec<WorkerI
         .collect();
     // The shares add up to the number of partitions, so that the vacancies are exactly as many
     // as the partitions that nobody keeps.
-    let mut vacancies = rooms.into_iter().flat_map(|(worker, room)| repeat_n(worker, room));
-    kept.into_iter().map_while(|keeper| keeper.or_else(|| vacancies.next())).collect()
+    let mut vacancies = rooms
+        .into_iter()
+        .flat_map(|(worker, room)| repeat_n(worker, room));
+    kept.into_iter()
+        .map_while(|keeper| keeper.or_else(|| vacancies.next()))
+        .collect()
 }
 
 /// How many partitions each worker should own. Where the partitions can't be divided evenly, the
@@ -106,9 +110,18 @@ mod tests {
     /// the larger shares can save one move per worker that holds more than the even part.
     fn moves_min(live: &[WorkerId], before: &[Option<WorkerId>]) -> usize {
         let (base, larger) = (before.len() / live.len(), before.len() % live.len());
-        let held = |worker| before.iter().filter(|holder| **holder == Some(worker)).count();
+        let held = |worker| {
+            before
+                .iter()
+                .filter(|holder| **holder == Some(worker))
+                .count()
+        };
         let excess: Vec<usize> = live.iter().map(|w| held(*w).saturating_sub(base)).collect();
-        let saved = excess.iter().filter(|excess| **excess > 0).count().min(larger);
+        let saved = excess
+            .iter()
+            .filter(|excess| **excess > 0)
+            .count()
+            .min(larger);
         excess.iter().sum::<usize>() - saved
     }
 

@@ -40,11 +40,28 @@ impl Subject {
 /// What the store answered to a call that was sent at `sent_at`.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Surveyed { with_beat: bool, sent_at: Instant, view: Result<View> },
-    Renewed { leases: Vec<Lease>, sent_at: Instant, still_held: Result<Vec<bool>> },
-    Acquired { index: u32, sent_at: Instant, lease: Result<Option<Lease>> },
-    Released { index: u32, result: Result<()> },
-    Left { result: Result<()> },
+    Surveyed {
+        with_beat: bool,
+        sent_at: Instant,
+        view: Result<View>,
+    },
+    Renewed {
+        leases: Vec<Lease>,
+        sent_at: Instant,
+        still_held: Result<Vec<bool>>,
+    },
+    Acquired {
+        index: u32,
+        sent_at: Instant,
+        lease: Result<Option<Lease>>,
+    },
+    Released {
+        index: u32,
+        result: Result<()>,
+    },
+    Left {
+        result: Result<()>,
+    },
 }
 
 /// The calls under way: at most one survey, one renewal, one farewell, and one acquisition or
@@ -59,7 +76,12 @@ pub(crate) struct Calls {
 
 impl Calls {
     pub(crate) fn new(store: Arc<dyn Store>, subject: Arc<Subject>, timing: Timing) -> Self {
-        Self { store, subject, timing, under_way: FuturesUnordered::new() }
+        Self {
+            store,
+            subject,
+            timing,
+            under_way: FuturesUnordered::new(),
+        }
     }
 
     /// The next answer; none while no call is under way.
@@ -67,21 +89,107 @@ impl Calls {
         self.under_way.next().await
     }
 
-    /// Asks who is alive and who holds what, and says that this worker is alive `with_beat`.
+    /// Asks who is alive and who holds what, and says `with_beat` that this worker is alive.
     pub(crate) fn survey(&mut self, with_beat: bool, sent_at: Instant) {
-        let ttl = self.timing.lease_ttl;
-        self.send(async move |store, subject| {
-            let Subject { stream, group, worker, partitions, .. } = subject;
-            let view = async {
-                let workers = if with_beat {
-                    store.beat(stream, group, *worker, ttl).await?
-                } else {
-                    store.workers(stream, group).await?
-                };
-                let holders = store.lease_holders(group, partitions).await?;
-                Ok(View { workers, holders })
+        let (store, subject, timing) = self.parts();
+        let view = async move {
+            let Subject {
+                stream,
+                group,
+                worker,
+                partitions,
+                ..
+            } = &*subject;
+            let workers = if with_beat {
+                store.beat(stream, group, *worker, timing.lease_ttl).await?
+            } else {
+                store.workers(stream, group).await?
             };
-            Answer::Surveyed { with_beat, sent_at, view: view.await }
+            let holders = store.lease_holders(group, partitions).await?;
+            Ok(View { workers, holders })
+        };
+        self.send(view, move |view| Answer::Surveyed {
+            with_beat,
+            sent_at,
+            view,
         });
+    }
+
+    /// Renews leases, all in one call.
+    pub(crate) fn renew(&mut self, leases: Vec<Lease>, sent_at: Instant) {
+        let (store, _, timing) = self.parts();
+        let renewed = leases.clone();
+        let still_held = async move { store.renew_leases(&renewed, timing.lease_ttl).await };
+        self.send(still_held, move |still_held| Answer::Renewed {
+            leases,
+            sent_at,
+            still_held,
+        });
+    }
+
+    /// Tries to take the lease on a partition.
+    pub(crate) fn acquire(&mut self, index: u32, sent_at: Instant) {
+        let (store, subject, timing) = self.parts();
+        let lease = async move {
+            let Subject {
+                stream,
+                group,
+                worker,
+                ..
+            } = &*subject;
+            let (partition, floor) = (stream.partition(index), subject.floor(index));
+            store
+                .try_acquire_lease(group, &partition, *worker, timing.lease_ttl, floor)
+                .await
+        };
+        self.send(lease, move |lease| Answer::Acquired {
+            index,
+            sent_at,
+            lease,
+        });
+    }
+
+    /// Gives a lease back.
+    pub(crate) fn release(&mut self, lease: Lease) {
+        let (store, index) = (Arc::clone(&self.store), lease.partition.index);
+        let result = async move { store.release_lease(&lease).await };
+        self.send(result, move |result| Answer::Released { index, result });
+    }
+
+    /// Says that this worker has gone.
+    pub(crate) fn leave(&mut self) {
+        let (store, subject, _) = self.parts();
+        let result = async move {
+            let Subject {
+                stream,
+                group,
+                worker,
+                ..
+            } = &*subject;
+            store.leave(stream, group, *worker).await
+        };
+        self.send(result, |result| Answer::Left { result });
+    }
+
+    fn parts(&self) -> (Arc<dyn Store>, Arc<Subject>, Timing) {
+        (
+            Arc::clone(&self.store),
+            Arc::clone(&self.subject),
+            self.timing,
+        )
+    }
+
+    fn send<T, C, A>(&mut self, call: C, answer: A)
+    where
+        C: Future<Output = Result<T>> + Send + 'static,
+        A: FnOnce(Result<T>) -> Answer + Send + 'static,
+    {
+        let limit = self.timing.call_timeout();
+        self.under_way.push(Box::pin(async move {
+            answer(match timeout(limit, call).await {
+                Ok(result) => result,
+                Err(silence) => Err(Error::Unavailable(Box::new(silence))),
+            })
+        }));
     }
 }

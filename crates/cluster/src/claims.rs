@@ -15,12 +15,22 @@
 //! the store holds it for this worker, as long as the clocks of both run at about the same rate.
 //! If the process dies, the leases end by themselves, and the next owners have larger epochs.
 
+#[cfg(test)]
+mod event;
+#[cfg(test)]
+mod model_store;
+mod survey;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
+
 use std::collections::BTreeMap;
 
-use tidegate_store::{Epoch, GroupName, Lease, LeaseHolder, StreamName, WorkerId};
+use tidegate_store::{Epoch, GroupName, Lease, StreamName, WorkerId};
 use tokio::time::Instant;
 
-use crate::assignment::assign;
+pub(crate) use self::survey::View;
 use crate::timing::Timing;
 
 /// What is to be done at the rim.
@@ -32,25 +42,20 @@ pub(crate) enum Step {
     HandOver(Lease),
     /// Ask the owner of this partition to finish what it has begun and to hand it back.
     RequestRelease(u32),
-    /// Tell the owner of this partition to stop at once.
-    Lose(u32),
+    /// Tell the owner of this lease to stop at once.
+    Lose(Lease),
     /// Give the lease back to the store.
     Release(Lease),
-}
-
-/// What everyone can see at a moment.
-#[derive(Clone, Debug)]
-pub(crate) struct View {
-    /// The workers that are alive.
-    pub(crate) workers: Vec<WorkerId>,
-    /// The holder of each partition, in their order.
-    pub(crate) holders: Vec<Option<LeaseHolder>>,
 }
 
 #[derive(Debug)]
 enum Claim {
     Acquiring,
-    Held { lease: Lease, trusted_until: Instant, release_requested: bool },
+    Held {
+        lease: Lease,
+        trusted_until: Instant,
+        release_requested: bool,
+    },
     Lost(Lease),
     Releasing,
 }
@@ -76,7 +81,15 @@ impl Claims {
         timing: Timing,
     ) -> Self {
         let (claims, steps) = (BTreeMap::new(), Vec::new());
-        Self { stream, group, worker, timing, stopping: false, claims, steps }
+        Self {
+            stream,
+            group,
+            worker,
+            timing,
+            stopping: false,
+            claims,
+            steps,
+        }
     }
 
     /// What is to be done since the last time this was asked.
@@ -108,27 +121,6 @@ impl Claims {
         ends.min()
     }
 
-    /// Acts on a view, which `self.worker` has asked for. Answers whether every partition is held
-    /// by the worker to which it is assigned.
-    pub(crate) fn surveyed(&mut self, view: View) -> bool {
-        let View { mut workers, holders } = view;
-        for (index, holder) in (0..).zip(&holders) {
-            self.notice_successor(index, *holder);
-        }
-        // This worker is alive, even if its last beat is too old for the list.
-        workers.push(self.worker);
-        workers.sort_unstable();
-        workers.dedup();
-        let known: Vec<Option<WorkerId>> =
-            (0..).zip(&holders).map(|(index, seen)| self.holder(index, *seen)).collect();
-        let targets = assign(&workers, &known);
-        let mut settled = true;
-        for (index, (target, seen)) in (0..).zip(targets.into_iter().zip(holders)) {
-            settled &= self.pursue(index, target, seen);
-        }
-        settled
-    }
-
     /// The trust in leases that were not renewed in time ends, however silent the store is.
     pub(crate) fn expire(&mut self, now: Instant) {
         let expired = self.claims.iter().filter_map(|(index, claim)| match claim {
@@ -145,7 +137,11 @@ impl Claims {
         for (renewed, still_held) in leases.iter().zip(still_held) {
             let index = renewed.partition.index;
             match self.claims.get_mut(&index) {
-                Some(Claim::Held { lease, trusted_until, .. }) if lease == renewed => {
+                Some(Claim::Held {
+                    lease,
+                    trusted_until,
+                    ..
+                }) if lease == renewed => {
                     if *still_held {
                         *trusted_until = (*trusted_until).max(sent_at + self.timing.trust());
                     } else {
@@ -175,7 +171,11 @@ impl Claims {
             self.release(lease);
         } else {
             self.steps.push(Step::HandOver(lease.clone()));
-            let held = Claim::Held { lease, trusted_until, release_requested: false };
+            let held = Claim::Held {
+                lease,
+                trusted_until,
+                release_requested: false,
+            };
             self.claims.insert(index, held);
         }
     }
@@ -204,7 +204,10 @@ impl Claims {
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
         for (index, claim) in &mut self.claims {
-            if let Claim::Held { release_requested, .. } = claim {
+            if let Claim::Held {
+                release_requested, ..
+            } = claim
+            {
                 if !*release_requested {
                     self.steps.push(Step::RequestRelease(*index));
                 }
@@ -226,62 +229,13 @@ impl Claims {
         }
     }
 
-    /// A larger epoch than ours in the store proves that our lease is lost, whatever the age of
-    /// the view. (A free partition proves nothing: the view may be older than the lease.)
-    fn notice_successor(&mut self, index: u32, seen: Option<LeaseHolder>) {
-        if let (Some(Claim::Held { lease, .. }), Some(seen)) = (self.claims.get(&index), seen)
-            && seen.epoch > lease.epoch
-        {
-            self.lose(index);
-        }
-    }
-
-    /// Who holds a partition: what this worker knows of itself is newer than the view.
-    fn holder(&self, index: u32, seen: Option<LeaseHolder>) -> Option<WorkerId> {
-        match self.claims.get(&index) {
-            Some(Claim::Held { .. } | Claim::Acquiring) => Some(self.worker),
-            Some(Claim::Lost(_) | Claim::Releasing) | None => seen.and_then(|seen| seen.worker),
-        }
-    }
-
-    /// Does what brings a partition to its target. Answers whether it is there.
-    fn pursue(&mut self, index: u32, target: WorkerId, seen: Option<LeaseHolder>) -> bool {
-        let ours = target == self.worker;
-        match self.claims.get_mut(&index) {
-            Some(Claim::Held { release_requested, .. }) => {
-                if !ours && !*release_requested {
-                    *release_requested = true;
-                    self.steps.push(Step::RequestRelease(index));
-                }
-                ours && !*release_requested
-            }
-            Some(Claim::Acquiring | Claim::Lost(_) | Claim::Releasing) => false,
-            None => match seen {
-                None => {
-                    if ours && !self.stopping {
-                        self.claims.insert(index, Claim::Acquiring);
-                        self.steps.push(Step::Acquire(index));
-                    }
-                    false
-                }
-                Some(LeaseHolder { worker: Some(holder), epoch, .. }) if holder == self.worker => {
-                    // The answer to an acquisition or to a release did not reach us. A release
-                    // for an epoch that is over by now changes nothing.
-                    let (group, partition) = (self.group.clone(), self.stream.partition(index));
-                    self.release(Lease { group, partition, worker: holder, epoch });
-                    false
-                }
-                Some(holder) => holder.worker == Some(target),
-            },
-        }
-    }
-
     fn lose(&mut self, index: u32) {
         if let Some(claim) = self.claims.get_mut(&index)
             && let Claim::Held { lease, .. } = claim
         {
+            let lease = lease.clone();
             *claim = Claim::Lost(lease.clone());
-            self.steps.push(Step::Lose(index));
+            self.steps.push(Step::Lose(lease));
         }
     }
 
@@ -290,6 +244,3 @@ impl Claims {
         self.steps.push(Step::Release(lease));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -17,12 +17,14 @@
 //! * `calls` are the questions it asks,
 //! * [`assignment`] decides which worker should own which partition,
 //! * `claims` decides what to acquire, to give to an owner, to ask back and to release,
+//! * `outage` tells the log when the store is out of reach,
 //! * [`owned_lease`] is what the user of a partition holds.
 
 pub mod assignment;
 mod calls;
 mod claims;
 mod error;
+mod outage;
 pub mod owned_lease;
 pub mod ownership;
 mod timing;

@@ -74,7 +74,12 @@ pub(crate) struct Recurring {
 impl Recurring {
     /// A call that is due at once.
     pub(crate) fn new(timing: Timing, now: Instant) -> Self {
-        Self { timing, due_at: now, in_flight: false, failures: 0 }
+        Self {
+            timing,
+            due_at: now,
+            in_flight: false,
+            failures: 0,
+        }
     }
 
     /// Starts the call if it is due. It is then under way until it has succeeded or failed.
@@ -96,7 +101,12 @@ impl Recurring {
 
     /// The call has been answered; the next one is due at `next_at`.
     pub(crate) fn succeeded(&mut self, next_at: Instant) {
-        *self = Self { due_at: next_at, in_flight: false, failures: 0, ..*self };
+        *self = Self {
+            due_at: next_at,
+            in_flight: false,
+            failures: 0,
+            ..*self
+        };
     }
 
     /// The call has failed; the next one is due after a pause.
@@ -150,7 +160,11 @@ mod tests {
         let mut call = Recurring::new(Timing { lease_ttl: TTL }, now);
         for (failure, pause_ms) in [(1, 50), (2, 100), (3, 200), (4, 400), (5, 800), (6, 1000)] {
             call.failed(now);
-            assert_eq!(call.due_at, now + Duration::from_millis(pause_ms), "failure {failure}");
+            assert_eq!(
+                call.due_at,
+                now + Duration::from_millis(pause_ms),
+                "failure {failure}"
+            );
         }
         call.succeeded(now);
         call.failed(now);

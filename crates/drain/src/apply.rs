@@ -11,10 +11,12 @@
 //! When the database refuses some units, they are searched for by halves, in the order of the
 //! stream, so that what is later on a row of a refused unit is parked behind it.
 
-use tidegate_store::{Entry, EntryId, Partition};
+use std::collections::HashMap;
+
+use tidegate_store::{Entry, EntryId, Epoch, Partition};
 
 use crate::catalog::Catalog;
-use crate::change::{RowKey, Unresolved, resolve};
+use crate::change::{Change, RowKey, Unresolved, resolve};
 use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
@@ -22,6 +24,9 @@ use crate::held::{Held, HeldIndex, HeldState};
 use crate::operation::Operation;
 use crate::rejection::{Code, Rejection};
 use crate::sink::{Claim, Fence, Outcome, Refusal, Sink, SinkTransaction, Unit};
+
+/// The most held entries that one transaction tries again.
+pub const REPLAY_ENTRIES_MAX: usize = 1_000;
 
 /// What does not change from batch to batch.
 #[derive(Clone, Debug)]
@@ -70,6 +75,8 @@ pub struct Context<'a> {
     pub shard: &'a Partition,
     /// The tables.
     pub catalog: &'a Catalog,
+    /// Whether the catalog was read just now, so that a name it doesn't hold is surely unknown.
+    pub is_catalog_fresh: bool,
     /// Bounds.
     pub rules: &'a Rules,
     /// Now, in Unix milliseconds.
@@ -82,35 +89,68 @@ pub struct Context<'a> {
 /// them. On success `claim` is what the ledger says now.
 ///
 /// # Errors
-/// [`Error::LedgerMoved`] where the fence did not hold, and the sink's errors. After any error
-/// nothing was written and `claim` is worthless: claim again.
+/// [`Error::LedgerMoved`] where the fence did not hold, [`Error::CatalogStale`] where an unknown
+/// name may have become known, and the sink's errors. After any error nothing was written and `claim` is worthless: claim again.
 pub async fn apply_entries(
     context: &Context<'_>,
     sink: &dyn Sink,
-    fence_epoch: tidegate_store::Epoch,
+    epoch: Epoch,
     claim: &mut Claim,
-    entries: Vec<Entry>,
+    entries: &[Entry],
 ) -> Result<Settled> {
     let Some(last) = entries.last().map(|entry| entry.id) else { return Ok(Settled::default()) };
-    let fence = Fence { epoch: fence_epoch, position: claim.position, revision: claim.revision };
+    let fence = Fence { epoch, position: claim.position, revision: claim.revision };
     let mut work = Work::new(context, &mut claim.held);
     let mut units = Vec::with_capacity(entries.len());
     for entry in entries {
-        work.decode(Envelope::new(entry), &mut units, context.now_ms);
+        work.decode(Envelope::new(entry.clone()), &mut units, context.now_ms);
+    }
+    if work.names_unknown() && !context.is_catalog_fresh {
+        return Err(Error::CatalogStale);
     }
     let mut transaction = sink.begin().await?;
     (context.on_step)(Step::Begun);
     work.write(transaction.as_mut(), &units).await?;
     (context.on_step)(Step::RowsWritten);
     let settled = work.finish(transaction.as_mut()).await?;
-    if !transaction.advance(context.shard, &fence, last, settled.applied).await? {
+    commit(context, transaction, &fence, last, &settled).await?;
+    claim.position = last;
+    Ok(settled)
+}
+
+/// Tries the entries again that wait for a parent row, with everything parked behind them, as the
+/// owner of the shard.
+///
+/// # Errors
+/// As [`apply_entries`].
+pub async fn apply_waiting(
+    context: &Context<'_>,
+    sink: &dyn Sink,
+    epoch: Epoch,
+    claim: &mut Claim,
+) -> Result<Settled> {
+    let fence = Fence { epoch, position: claim.position, revision: claim.revision };
+    let order = claim.held.replay_order(claim.held.due(), REPLAY_ENTRIES_MAX);
+    let mut transaction = sink.begin().await?;
+    let settled = replay(context, transaction.as_mut(), &mut claim.held, &order).await?;
+    commit(context, transaction, &fence, claim.position, &settled).await?;
+    Ok(settled)
+}
+
+async fn commit(
+    context: &Context<'_>,
+    mut transaction: Box<dyn SinkTransaction>,
+    fence: &Fence,
+    position: EntryId,
+    settled: &Settled,
+) -> Result<()> {
+    if !transaction.advance(context.shard, fence, position, settled.applied).await? {
         return Err(Error::LedgerMoved { shard: context.shard.clone() });
     }
     (context.on_step)(Step::LedgerMoved);
     transaction.commit().await?;
     (context.on_step)(Step::Committed);
-    claim.position = last;
-    Ok(settled)
+    Ok(())
 }
 
 /// Tries held entries again, in order, with everything that is parked behind them.
@@ -140,14 +180,14 @@ struct Work<'a, 'h> {
     context: &'a Context<'a>,
     held: &'h mut HeldIndex,
     /// Held entries that are being tried again, with what was known of them.
-    retried: Vec<(EntryId, Held)>,
+    retried: HashMap<EntryId, Held>,
     letters: Vec<DeadLetter>,
     applied: Vec<EntryId>,
 }
 
 impl<'a, 'h> Work<'a, 'h> {
     fn new(context: &'a Context<'a>, held: &'h mut HeldIndex) -> Self {
-        Self { context, held, retried: Vec::new(), letters: Vec::new(), applied: Vec::new() }
+        Self { context, held, retried: HashMap::new(), letters: Vec::new(), applied: Vec::new() }
     }
 
     /// Takes a held entry out of the index for another try and returns since when its parent row
@@ -159,7 +199,7 @@ impl<'a, 'h> Work<'a, 'h> {
             _ => self.context.now_ms,
         };
         self.held.release(id);
-        self.retried.push((id, held));
+        self.retried.insert(id, held);
         since_ms
     }
 
@@ -177,6 +217,12 @@ impl<'a, 'h> Work<'a, 'h> {
                 self.hold(envelope, state, self.context.now_ms, rejection, rows);
             }
         }
+    }
+
+    /// Whether an entry names a table or column that the catalog doesn't hold.
+    fn names_unknown(&self) -> bool {
+        let is_name = |code| matches!(code, Code::UnknownTable | Code::UnknownColumn);
+        self.letters.iter().any(|letter| is_name(letter.rejection.code))
     }
 
     /// Writes the units' rows; what is refused, or stands behind what is held, becomes a letter.
@@ -198,25 +244,38 @@ impl<'a, 'h> Work<'a, 'h> {
                 Outcome::Refused { applied, culprits } => {
                     let (done, rest) = slice.split_at(applied.min(slice.len()));
                     self.applied.extend(done.iter().map(|(unit, _)| unit.envelope.id));
-                    if culprits.is_empty() {
-                        let (front, back) = rest.split_at(rest.len().div_ceil(2));
-                        open.push(back.to_vec());
-                        open.push(front.to_vec());
-                        continue;
+                    if culprits.is_empty() && rest.len() > 1 {
+                        let (front, back) = rest.split_at(rest.len() / 2);
+                        open.extend([back.to_vec(), front.to_vec()]);
+                    } else {
+                        open.push(self.refuse_all(rest, applied, culprits)?);
                     }
-                    let mut rest = rest.to_vec();
-                    for (index, refusal) in culprits.into_iter().rev() {
-                        let Some(at) = index.checked_sub(applied) else { continue };
-                        if at < rest.len() {
-                            let (unit, since_ms) = rest.remove(at);
-                            self.refuse(unit, *since_ms, refusal);
-                        }
-                    }
-                    open.push(rest);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Holds the refused units and returns the others, which are to be tried again.
+    fn refuse_all<'u>(
+        &mut self,
+        rest: &[&'u (Unit, u64)],
+        applied: usize,
+        culprits: Vec<(usize, Refusal)>,
+    ) -> Result<Vec<&'u (Unit, u64)>> {
+        let mut refusals: HashMap<usize, Refusal> = culprits.into_iter().collect();
+        let mut others = Vec::with_capacity(rest.len());
+        for (at, pair) in rest.iter().enumerate() {
+            match refusals.remove(&(applied + at)) {
+                Some(refusal) => self.refuse(&pair.0, pair.1, refusal),
+                None => others.push(*pair),
+            }
+        }
+        // Without this an inconsistent sink would be asked the same thing for ever.
+        if others.len() == rest.len() {
+            return Err(Error::Corrupt("the sink refused a unit without naming it".to_owned()));
+        }
+        Ok(others)
     }
 
     /// Parks the units that stand behind a held entry and returns the others.
@@ -267,13 +326,12 @@ impl<'a, 'h> Work<'a, 'h> {
 
     /// Stores the letters and forgets the held entries that are applied now.
     async fn finish(self, transaction: &mut dyn SinkTransaction) -> Result<Settled> {
-        let was = |id: EntryId| self.retried.iter().find(|(retried, _)| *retried == id);
         // An entry that is still held for the same cause needs no write.
         let changed: Vec<DeadLetter> = self
             .letters
             .into_iter()
-            .filter(|letter| match was(letter.envelope.id) {
-                Some((_, held)) => held.state != letter.state || letter.state == HeldState::Dead,
+            .filter(|letter| match self.retried.get(&letter.envelope.id) {
+                Some(held) => held.state != letter.state || letter.state == HeldState::Dead,
                 None => true,
             })
             .collect();
@@ -298,7 +356,7 @@ fn decode(
     envelope: &Envelope,
     catalog: &Catalog,
     rules: &Rules,
-) -> Result<(Vec<crate::change::Change>, Vec<RowKey>), Unresolved> {
+) -> Result<(Vec<Change>, Vec<RowKey>), Unresolved> {
     let without_rows = |rejection| Unresolved { rejection, rows: Vec::new() };
     let payload = envelope.payload(rules.entry_bytes_max).map_err(without_rows)?;
     let operation = Operation::parse(payload).map_err(without_rows)?;

@@ -37,6 +37,22 @@ pub enum Error {
     /// change something.
     #[error("the target database refused: {0}")]
     SinkRefused(#[source] Source),
+    /// An operation names something that the catalog doesn't hold, and the catalog is not new:
+    /// read it again, then apply the batch again.
+    #[error("the catalog is out of date")]
+    CatalogStale,
+    /// As many entries are held as may be: nothing more is read from the shard until some of them
+    /// are retried or discarded.
+    #[error(
+        "shard {shard} holds {held} dead letters and parked entries, as many as drain.held_max \
+         allows; retry or discard some (`tidegate drain dead list`)"
+    )]
+    TooManyHeld {
+        /// The shard.
+        shard: Partition,
+        /// How many it holds.
+        held: usize,
+    },
     /// The log.
     #[error(transparent)]
     Store(#[from] tidegate_store::Error),
@@ -54,9 +70,20 @@ impl Error {
     #[must_use]
     pub fn is_worth_waiting(&self) -> bool {
         match self {
-            Self::SinkUnavailable(_) | Self::SinkRefused(_) | Self::LedgerMoved { .. } => true,
+            Self::SinkUnavailable(_) | Self::SinkRefused(_) | Self::LedgerMoved { .. }
+            | Self::CatalogStale
+            | Self::TooManyHeld { .. } => true,
             Self::Store(source) => source.is_transient(),
             Self::Fenced { .. } | Self::Invalid(_) | Self::Corrupt(_) => false,
+        }
+    }
+}
+
+impl From<tidegate_cluster::Error> for Error {
+    fn from(error: tidegate_cluster::Error) -> Self {
+        match error {
+            tidegate_cluster::Error::Store(source) => Self::Store(source),
+            other => Self::Invalid(other.to_string()),
         }
     }
 }

@@ -60,7 +60,8 @@ pub struct Held {
 pub struct HeldIndex {
     entries: BTreeMap<EntryId, Held>,
     by_row: HashMap<RowKey, BTreeSet<EntryId>>,
-    waiting: BTreeSet<EntryId>,
+    /// What is tried again by itself: the waiting entries, and woken orphans.
+    due: BTreeSet<EntryId>,
 }
 
 impl HeldIndex {
@@ -91,17 +92,19 @@ impl HeldIndex {
         !self.by_row.is_empty() && rows.iter().any(is_held_before)
     }
 
-    /// Makes the parked entries wait that no longer stand behind anything: whoever released the
-    /// entry before them died, or left the rest to the owner of the shard.
-    pub fn wake_orphans(&mut self, now_ms: u64) {
+    /// The parked entries that no longer stand behind anything: whoever released the entry before
+    /// them died, or left the rest to the owner of the shard.
+    pub fn orphans(&self) -> impl Iterator<Item = EntryId> + '_ {
         let is_orphan = |(id, held): &(&EntryId, &Held)| {
             held.state == HeldState::Parked && !self.has_predecessor(**id, &held.rows)
         };
-        let orphans: Vec<_> =
-            self.entries.iter().filter(is_orphan).map(|(id, held)| (*id, held.clone())).collect();
-        for (id, held) in orphans {
-            self.hold(id, Held { state: HeldState::Waiting, since_ms: now_ms, ..held });
-        }
+        self.entries.iter().filter(is_orphan).map(|(id, _)| *id)
+    }
+
+    /// Makes the orphans due, so that they are tried again.
+    pub fn wake_orphans(&mut self) {
+        let orphans: Vec<_> = self.orphans().collect();
+        self.due.extend(orphans);
     }
 
     /// Holds an entry, or changes why it is held. A discarded entry is not held.
@@ -114,7 +117,7 @@ impl HeldIndex {
             self.by_row.entry(row.clone()).or_default().insert(id);
         }
         if held.state == HeldState::Waiting {
-            self.waiting.insert(id);
+            self.due.insert(id);
         }
         self.entries.insert(id, held);
     }
@@ -122,7 +125,7 @@ impl HeldIndex {
     /// Lets an entry go, because it was applied.
     pub fn release(&mut self, id: EntryId) {
         let Some(held) = self.entries.remove(&id) else { return };
-        self.waiting.remove(&id);
+        self.due.remove(&id);
         for row in held.rows {
             if let Some(ids) = self.by_row.get_mut(&row) {
                 ids.remove(&id);
@@ -133,9 +136,9 @@ impl HeldIndex {
         }
     }
 
-    /// The entries that wait for a parent row, oldest first.
-    pub fn waiting(&self) -> impl Iterator<Item = EntryId> + '_ {
-        self.waiting.iter().copied()
+    /// The entries that are tried again by themselves, oldest first.
+    pub fn due(&self) -> impl Iterator<Item = EntryId> + '_ {
+        self.due.iter().copied()
     }
 
     /// The dead letters, oldest first.
@@ -228,8 +231,8 @@ mod tests {
         let mut index = HeldIndex::default();
         index.hold(id(2), held(HeldState::Parked, &[1]));
         index.hold(id(3), held(HeldState::Parked, &[1]));
-        index.wake_orphans(5);
-        assert_eq!(index.waiting().collect::<Vec<_>>(), [id(2)]);
+        index.wake_orphans();
+        assert_eq!(index.due().collect::<Vec<_>>(), [id(2)]);
     }
 
     proptest! {
@@ -250,10 +253,10 @@ mod tests {
                 let expected = index.entries.values().any(|held| held.rows.contains(&row(number)));
                 prop_assert_eq!(index.has_predecessor(id(99), &[row(number)]), expected);
             }
-            let waiting: Vec<_> = index.waiting().collect();
+            let due: Vec<_> = index.due().collect();
             let expected: Vec<_> = index.entries.iter()
                 .filter(|(_, held)| held.state == HeldState::Waiting).map(|(id, _)| *id).collect();
-            prop_assert_eq!(waiting, expected);
+            prop_assert_eq!(due, expected);
             let order = index.replay_order(index.entries.keys().copied(), usize::MAX);
             prop_assert_eq!(order, index.entries.keys().copied().collect::<Vec<_>>());
         }

@@ -18,27 +18,42 @@
 //! * [`sink`] is the port to the target, `postgres` and `sqlite` are its two sides,
 //! * [`held`] decides what is held back and in which order it is tried again, [`dead_letter`] is
 //!   how it is kept, [`rejection`] is why,
-//! * [`apply`] is one transaction from entries to commit, [`shard`] the loop around it,
-//! * [`worker`] runs the shards that this process owns,
+//! * [`apply`] is one transaction from entries to commit, `shard` the loop around it,
+//! * [`worker`] runs the shards that this process owns, under [`options`]; an [`observer`] may
+//!   watch,
 //! * [`status`] and [`revive`] are for people: sums, proofs, and second tries.
 
 pub mod apply;
+mod arrivals;
 pub mod catalog;
+mod catalogs;
 pub mod cells;
 pub mod change;
 pub mod dead_letter;
 pub mod envelope;
 mod error;
 pub mod held;
+pub mod observer;
 pub mod operation;
+pub mod options;
+mod outage;
 pub mod plan;
 mod postgres;
 pub mod rejection;
+pub mod revive;
+pub mod route;
+mod shard;
 pub mod sink;
 mod sqlite;
+pub mod status;
+pub mod worker;
 
 pub use error::{Error, Result};
+pub use observer::Observer;
 pub use operation::Operation;
+pub use options::Options;
 pub use postgres::PostgresSink;
 pub use rejection::{Code, Rejection};
+pub use sink::Sink;
 pub use sqlite::SqliteSink;
+pub use worker::Worker;

@@ -147,6 +147,9 @@ pub trait SinkTransaction: Send {
     /// Forgets held entries, because they are applied now.
     async fn release(&mut self, shard: &Partition, ids: &[EntryId]) -> Result<()>;
 
+    /// Gives held entries up: they are kept, and no longer held.
+    async fn discard(&mut self, shard: &Partition, ids: &[EntryId]) -> Result<()>;
+
     /// Moves the ledger to `position` and adds to its count of applied entries. Returns whether
     /// the fence held; where it did not, the transaction must be dropped.
     async fn advance(

@@ -28,11 +28,11 @@ pub mod stream;
 
 pub use connect::{StoreUrl, connect};
 pub use entry::{Entry, EntryId, NewEntry};
-pub use error::Error;
+pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};
 pub use port::{Fetch, Lag, ReadLimit, Store};
 pub use redis::RedisStore;
-pub use sqlite::SqliteStore;
+pub use sqlite::{Clock, ManualClock, SqliteStore, SystemClock};
 pub use stream::{GroupName, Partition, StreamName};
 
 /// What every operation of the store answers.

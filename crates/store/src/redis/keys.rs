@@ -60,8 +60,14 @@ mod tests {
 
         assert_eq!(entries(&partition), "{shard_5}_DRAINER_STREAM");
         assert_eq!(lease(&drain, &partition), "{shard_5}_DRAINER_STREAM_in_use");
-        assert_eq!(lease(&other, &partition), "{shard_5}_DRAINER_STREAM_in_use:audit");
-        assert_eq!(epoch(&drain, &partition), "{shard_5}_DRAINER_STREAM_epoch:tidegate_drain");
+        assert_eq!(
+            lease(&other, &partition),
+            "{shard_5}_DRAINER_STREAM_in_use:audit"
+        );
+        assert_eq!(
+            epoch(&drain, &partition),
+            "{shard_5}_DRAINER_STREAM_epoch:tidegate_drain"
+        );
         assert_eq!(
             workers(&partition.stream, &drain),
             "{DRAINER_STREAM}_workers:tidegate_drain"
@@ -91,6 +97,9 @@ mod tests {
             worker,
             epoch: Epoch(7),
         };
-        assert_eq!(lease_value(&lease), "7:67e55044-10b1-426f-9247-bb680e5fe0c8");
+        assert_eq!(
+            lease_value(&lease),
+            "7:67e55044-10b1-426f-9247-bb680e5fe0c8"
+        );
     }
 }

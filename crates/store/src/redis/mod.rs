@@ -1,106 +1,173 @@
-//! The Redis backend (skeleton; being written).
+//! The store on a Redis or Valkey server, version 7.0 or newer.
+//!
+//! ```text
+//!             ┌ append ─┐                        ┌─► settings ◄─ URL
+//! Store ─────►│ read    │── keys, scripts ──► server ──► rustis ──► the server
+//! (this file) │ group   │                        │
+//!             │ lease   │◄────── reply ◄─────────┘ (or failure)
+//!             │ workers │
+//!             └ wait ───┴── a connection of its own
+//! ```
+//!
+//! The log is Redis Streams with consumer groups; a lease is a key that expires; whatever must
+//! look at a lease and act on it at once is a Lua script. What an acknowledged append survives is
+//! what the server is configured for (`appendfsync`, replicas).
 
+mod append;
+mod entry_size;
+mod failure;
+mod group;
+mod keys;
+mod lease;
+mod read;
+mod reply;
+mod script;
+mod server;
+mod settings;
+mod wait;
+mod workers;
+
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustis::resp::cmd;
 use tokio::sync::Notify;
 use url::Url;
 
+use self::entry_size::EntrySize;
+use self::script::Scripts;
+use self::server::Server;
+use self::wait::Waiter;
+use crate::Result;
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::port::{Fetch, Lag, ReadLimit, Store};
 use crate::stream::{GroupName, Partition, StreamName};
-use crate::{Error, Result};
 
-/// The store on a Redis or Valkey server.
-#[derive(Debug)]
-pub struct RedisStore {}
-
-fn later<T>() -> Result<T> {
-    Err(Error::Invalid("the Redis backend is being written".into()))
+/// The store on a Redis or Valkey server. It owns two connections, one for all short commands
+/// and one that waits, and closes them when it is dropped.
+pub struct RedisStore {
+    server: Server,
+    scripts: Scripts,
+    waiter: Waiter,
+    entry_size: EntrySize,
 }
 
 impl RedisStore {
-    /// Connects to the server.
+    /// Connects to the server of a `redis://` or `rediss://` URL.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the server does not answer.
-    #[expect(clippy::unused_async, reason = "a skeleton")]
-    pub async fn connect(_url: &Url) -> Result<Self> {
-        later()
+    /// [`Error::Unavailable`](crate::Error) where the server does not answer,
+    /// [`Error::Refused`](crate::Error) where it refuses the login or is older than 7.0,
+    /// [`Error::Invalid`](crate::Error) where the URL can't be used.
+    pub async fn connect(url: &Url) -> Result<Self> {
+        let config = settings::for_commands(url)?;
+        let waiter = Waiter::new(&config);
+        let server = Server::connect(config).await?;
+        let scripts = Scripts::load(&server).await?;
+        Ok(Self { server, scripts, waiter, entry_size: EntrySize::new() })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    /// Names no server: its URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn append(&self, _: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-        later()
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
+        append::append(self, entries).await
     }
-    async fn read_after(&self, _: &Partition, _: EntryId, _: ReadLimit) -> Result<Vec<Entry>> {
-        later()
+
+    async fn read_after(
+        &self,
+        partition: &Partition,
+        after: EntryId,
+        limit: ReadLimit,
+    ) -> Result<Vec<Entry>> {
+        read::read_after(self, partition, after, limit).await
     }
+
     async fn wait_for_entries(
         &self,
-        _: &[(Partition, EntryId)],
-        _: Duration,
-        _: &Notify,
+        positions: &[(Partition, EntryId)],
+        timeout: Duration,
+        interrupt: &Notify,
     ) -> Result<Vec<usize>> {
-        later()
+        self.waiter.wait_for_entries(&self.server, positions, timeout, interrupt).await
     }
-    async fn fetch(&self, _: &Lease, _: Fetch, _: ReadLimit) -> Result<Vec<Entry>> {
-        later()
+
+    async fn fetch(&self, lease: &Lease, fetch: Fetch, limit: ReadLimit) -> Result<Vec<Entry>> {
+        read::fetch(self, lease, fetch, limit).await
     }
-    async fn acknowledge(&self, _: &Lease, _: &[EntryId]) -> Result<u64> {
-        later()
+
+    async fn acknowledge(&self, lease: &Lease, ids: &[EntryId]) -> Result<u64> {
+        group::acknowledge(self, lease, ids).await
     }
-    async fn acknowledge_through(&self, _: &Lease, _: EntryId) -> Result<()> {
-        later()
+
+    async fn acknowledge_through(&self, lease: &Lease, through: EntryId) -> Result<()> {
+        group::acknowledge_through(self, lease, through).await
     }
-    async fn trim(&self, _: &Lease) -> Result<u64> {
-        later()
+
+    async fn trim(&self, lease: &Lease) -> Result<u64> {
+        group::trim(self, lease).await
     }
-    async fn lag(&self, _: &GroupName, _: &[Partition]) -> Result<Vec<Lag>> {
-        later()
+
+    async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {
+        group::lag(self, group, partitions).await
     }
+
     async fn try_acquire_lease(
         &self,
-        _: &GroupName,
-        _: &Partition,
-        _: WorkerId,
-        _: Duration,
-        _: Epoch,
+        group: &GroupName,
+        partition: &Partition,
+        worker: WorkerId,
+        ttl: Duration,
+        floor: Epoch,
     ) -> Result<Option<Lease>> {
-        later()
+        lease::try_acquire(self, group, partition, worker, ttl, floor).await
     }
-    async fn renew_leases(&self, _: &[Lease], _: Duration) -> Result<Vec<bool>> {
-        later()
+
+    async fn renew_leases(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<bool>> {
+        lease::renew(self, leases, ttl).await
     }
-    async fn release_lease(&self, _: &Lease) -> Result<()> {
-        later()
+
+    async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        lease::release(self, lease).await
     }
+
     async fn lease_holders(
         &self,
-        _: &GroupName,
-        _: &[Partition],
+        group: &GroupName,
+        partitions: &[Partition],
     ) -> Result<Vec<Option<LeaseHolder>>> {
-        later()
+        lease::holders(self, group, partitions).await
     }
+
     async fn beat(
         &self,
-        _: &StreamName,
-        _: &GroupName,
-        _: WorkerId,
-        _: Duration,
+        stream: &StreamName,
+        group: &GroupName,
+        worker: WorkerId,
+        ttl: Duration,
     ) -> Result<Vec<WorkerId>> {
-        later()
+        workers::beat(self, stream, group, worker, ttl).await
     }
-    async fn leave(&self, _: &StreamName, _: &GroupName, _: WorkerId) -> Result<()> {
-        later()
+
+    async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()> {
+        workers::leave(self, stream, group, worker).await
     }
-    async fn workers(&self, _: &StreamName, _: &GroupName) -> Result<Vec<WorkerId>> {
-        later()
+
+    async fn workers(&self, stream: &StreamName, group: &GroupName) -> Result<Vec<WorkerId>> {
+        workers::workers(self, stream, group).await
     }
+
     async fn ping(&self) -> Result<()> {
-        later()
+        self.server.call(cmd("PING")).await?.text()?;
+        Ok(())
     }
 }

@@ -1,115 +1,279 @@
-//! The embedded backend: the whole store in one SQLite file.
+//! The embedded backend: the whole store in one SQLite file, which several processes may open.
+//!
+//! ```text
+//!            ┌─ command ─► channel ─► writer thread ─ one transaction for many ─► answers
+//! caller ────┼─ read ────► reader: a few connections on blocking threads
+//!            └─ wait ────► watch: one connection, asked for the file's version
+//! ```
+//!
+//! A handle owns its writer thread, its readers and its watch; dropping it finishes what is
+//! queued. An answered write is on the disk. If the process dies anywhere, each call has
+//! happened as a whole or not at all, and the next process to open the file reads on.
+//!
+//! In the order of the flow: [`connection`] and [`schema`] open the file, [`writer`] and
+//! [`readers`] run the work, which is in [`partition`], [`append`] (with [`codec`]), [`read`],
+//! [`watch`], [`lease`], [`group`], [`trim`], [`lag`] and [`member`]; [`clock`] gives the time,
+//! [`column`] and [`failure`] translate SQLite's numbers and errors.
+
+mod append;
+mod clock;
+mod codec;
+mod column;
+mod connection;
+mod failure;
+mod group;
+mod lag;
+mod lease;
+mod member;
+mod partition;
+mod read;
+mod readers;
+mod schema;
+mod trim;
+mod watch;
+mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use self::append::Batch;
+pub use self::clock::{Clock, ManualClock, SystemClock};
+use self::connection::Access;
+use self::readers::{Readers, blocking};
+use self::watch::Watch;
+use self::writer::Writer;
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::port::{Fetch, Lag, ReadLimit, Store};
 use crate::stream::{GroupName, Partition, StreamName};
 use crate::{Error, Result};
 
-/// A store in one file.
+/// A store in one file. Several handles, in one process or in many, may share the file.
 #[derive(Debug)]
-pub struct SqliteStore {}
-
-fn unfinished<T>() -> Result<T> {
-    Err(Error::Refused("the embedded store is being written".into()))
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    watch: Watch,
+    clock: Arc<dyn Clock>,
 }
 
 impl SqliteStore {
-    /// Opens the store in this file, and creates it where it is missing.
+    /// Opens the store in this file, and creates the file when it is missing.
     ///
     /// # Errors
-    /// Always, until it is written.
-    pub async fn open(_path: &Path) -> Result<Self> {
-        unfinished()
+    /// [`Error::Unavailable`] while another process keeps the file locked, [`Error::Corrupt`]
+    /// for a file that is no database, [`Error::Refused`] for one that can't be opened or that a
+    /// newer Tidegate has written.
+    ///
+    /// # Examples
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("tidegate.sqlite");
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use tidegate_store::{SqliteStore, Store};
+    /// let store = SqliteStore::open(&path).await?;
+    /// store.ping().await?;
+    /// # Ok::<(), tidegate_store::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn open(path: &Path) -> Result<Self> {
+        Self::open_with_clock(path, Arc::new(SystemClock)).await
+    }
+
+    /// Opens the store with a clock of the caller's.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn open_with_clock(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let path = path.to_owned();
+        blocking(move || {
+            let mut connection = connection::open(&path, Access::Write)?;
+            schema::prepare(&mut connection)?;
+            Ok(Self {
+                writer: Writer::start(connection)?,
+                readers: Readers::new(&path),
+                watch: Watch::open(&path)?,
+                clock,
+            })
+        })
+        .await
+    }
+
+    /// Runs work on the writer thread. The time is taken there: between the call and its turn a
+    /// lease may have ended.
+    async fn write<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection, u64) -> Result<T> + Send + 'static,
+    {
+        let clock = Arc::clone(&self.clock);
+        self.writer
+            .run(move |connection| work(connection, clock.now_ms()))
+            .await
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn append(&self, _entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-        unfinished()
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
+        let batch = Batch::encode(entries)?;
+        let ids = self
+            .write(move |connection, now_ms| append::append(connection, &batch, now_ms))
+            .await?;
+        self.watch.tell();
+        Ok(ids)
     }
+
     async fn read_after(
         &self,
-        _partition: &Partition,
-        _after: EntryId,
-        _limit: ReadLimit,
+        partition: &Partition,
+        after: EntryId,
+        limit: ReadLimit,
     ) -> Result<Vec<Entry>> {
-        unfinished()
+        let partition = partition.clone();
+        let read = move |connection: &Connection| {
+            read::decode(read::read_after(connection, &partition, after, limit)?)
+        };
+        self.readers.run(read).await
     }
+
     async fn wait_for_entries(
         &self,
-        _positions: &[(Partition, EntryId)],
-        _timeout: Duration,
-        _interrupt: &Notify,
+        positions: &[(Partition, EntryId)],
+        timeout: Duration,
+        interrupt: &Notify,
     ) -> Result<Vec<usize>> {
-        unfinished()
+        self.watch.wait(positions, timeout, interrupt).await
     }
-    async fn fetch(&self, _lease: &Lease, _fetch: Fetch, _limit: ReadLimit) -> Result<Vec<Entry>> {
-        unfinished()
+
+    async fn fetch(&self, lease: &Lease, fetch: Fetch, limit: ReadLimit) -> Result<Vec<Entry>> {
+        let lease = lease.clone();
+        let work = move |connection: &Connection, now_ms| {
+            group::fetch(connection, &lease, fetch, limit, now_ms)
+        };
+        read::decode(self.write(work).await?)
     }
-    async fn acknowledge(&self, _lease: &Lease, _ids: &[EntryId]) -> Result<u64> {
-        unfinished()
+
+    async fn acknowledge(&self, lease: &Lease, ids: &[EntryId]) -> Result<u64> {
+        let (lease, ids) = (lease.clone(), ids.to_vec());
+        self.write(move |connection, now_ms| group::acknowledge(connection, &lease, &ids, now_ms))
+            .await
     }
-    async fn acknowledge_through(&self, _lease: &Lease, _through: EntryId) -> Result<()> {
-        unfinished()
+
+    async fn acknowledge_through(&self, lease: &Lease, through: EntryId) -> Result<()> {
+        let lease = lease.clone();
+        self.write(move |connection, now_ms| {
+            group::acknowledge_through(connection, &lease, through, now_ms)
+        })
+        .await
     }
-    async fn trim(&self, _lease: &Lease) -> Result<u64> {
-        unfinished()
+
+    async fn trim(&self, lease: &Lease) -> Result<u64> {
+        let mut deleted = 0;
+        loop {
+            let lease = lease.clone();
+            let work =
+                move |connection: &Connection, now_ms| trim::trim(connection, &lease, now_ms);
+            match self.write(work).await {
+                Ok(trimmed) => {
+                    deleted += trimmed.entries;
+                    if !trimmed.has_more {
+                        return Ok(deleted);
+                    }
+                }
+                // `LeaseLost` says that nothing was changed; the next call will say it.
+                Err(Error::LeaseLost { .. }) if deleted > 0 => return Ok(deleted),
+                Err(error) => return Err(error),
+            }
+        }
     }
-    async fn lag(&self, _group: &GroupName, _partitions: &[Partition]) -> Result<Vec<Lag>> {
-        unfinished()
+
+    async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {
+        let (group, partitions) = (group.clone(), partitions.to_vec());
+        self.readers
+            .run(move |connection| lag::lag(connection, &group, &partitions))
+            .await
     }
+
     async fn try_acquire_lease(
         &self,
-        _group: &GroupName,
-        _partition: &Partition,
-        _worker: WorkerId,
-        _ttl: Duration,
-        _floor: Epoch,
+        group: &GroupName,
+        partition: &Partition,
+        worker: WorkerId,
+        ttl: Duration,
+        floor: Epoch,
     ) -> Result<Option<Lease>> {
-        unfinished()
+        let (group, partition) = (group.clone(), partition.clone());
+        let wanted = Lease {
+            group,
+            partition,
+            worker,
+            epoch: floor,
+        };
+        self.write(move |connection, now_ms| lease::try_acquire(connection, wanted, ttl, now_ms))
+            .await
     }
-    async fn renew_leases(&self, _leases: &[Lease], _ttl: Duration) -> Result<Vec<bool>> {
-        unfinished()
+
+    async fn renew_leases(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<bool>> {
+        let leases = leases.to_vec();
+        self.write(move |connection, now_ms| lease::renew(connection, &leases, ttl, now_ms))
+            .await
     }
-    async fn release_lease(&self, _lease: &Lease) -> Result<()> {
-        unfinished()
+
+    async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        let lease = lease.clone();
+        self.write(move |connection, now_ms| lease::release(connection, &lease, now_ms))
+            .await
     }
+
     async fn lease_holders(
         &self,
-        _group: &GroupName,
-        _partitions: &[Partition],
+        group: &GroupName,
+        partitions: &[Partition],
     ) -> Result<Vec<Option<LeaseHolder>>> {
-        unfinished()
+        let (group, partitions, now_ms) = (group.clone(), partitions.to_vec(), self.clock.now_ms());
+        self.readers
+            .run(move |connection| lease::holders(connection, &group, &partitions, now_ms))
+            .await
     }
+
     async fn beat(
         &self,
-        _stream: &StreamName,
-        _group: &GroupName,
-        _worker: WorkerId,
-        _ttl: Duration,
+        stream: &StreamName,
+        group: &GroupName,
+        worker: WorkerId,
+        ttl: Duration,
     ) -> Result<Vec<WorkerId>> {
-        unfinished()
+        let (stream, group) = (stream.clone(), group.clone());
+        self.write(move |connection, now_ms| {
+            member::beat(connection, &stream, &group, worker, ttl, now_ms)?;
+            member::workers(connection, &stream, &group, now_ms)
+        })
+        .await
     }
-    async fn leave(
-        &self,
-        _stream: &StreamName,
-        _group: &GroupName,
-        _worker: WorkerId,
-    ) -> Result<()> {
-        unfinished()
+
+    async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()> {
+        let (stream, group) = (stream.clone(), group.clone());
+        self.write(move |connection, _now_ms| member::leave(connection, &stream, &group, worker))
+            .await
     }
-    async fn workers(&self, _stream: &StreamName, _group: &GroupName) -> Result<Vec<WorkerId>> {
-        unfinished()
+
+    async fn workers(&self, stream: &StreamName, group: &GroupName) -> Result<Vec<WorkerId>> {
+        let (stream, group, now_ms) = (stream.clone(), group.clone(), self.clock.now_ms());
+        self.readers
+            .run(move |connection| member::workers(connection, &stream, &group, now_ms))
+            .await
     }
+
     async fn ping(&self) -> Result<()> {
-        unfinished()
+        self.readers
+            .run(|connection| schema::version(connection).map(drop))
+            .await
     }
 }

@@ -1,0 +1,341 @@
+//! Several workers' claims against a model of the store, in a random world: calls are carried
+//! out late or after their failure was reported, answers get lost, owners linger, workers die.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::sample::Index;
+use tidegate_store::{Epoch, Lease};
+use tokio::time::Instant;
+
+use super::event::Event;
+use super::model_store::{Answer, Call, ModelStore, group, id, stream};
+use super::{Claims, Step};
+use crate::timing::Timing;
+
+pub(crate) const TTL: Duration = Duration::from_secs(8);
+pub(crate) const TIMING: Timing = Timing { lease_ttl: TTL };
+pub(crate) const PARTITIONS: u32 = 7;
+pub(crate) const WORKERS: usize = 3;
+
+#[derive(Debug)]
+struct Flight {
+    call: Call,
+    sent_at: Instant,
+    answer: Option<Answer>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    claims: Claims,
+    owners: BTreeMap<u32, Owner>,
+    flights: Vec<Flight>,
+    last_alive: Instant,
+    settled: bool,
+    dead: bool,
+}
+
+#[derive(Debug)]
+struct Owner {
+    lease: Lease,
+    should_stop: bool,
+    lost: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    now: Instant,
+    store: ModelStore,
+    workers: Vec<Worker>,
+    /// Calls that were reported as failed and may still take effect.
+    ghosts: Vec<(usize, Call)>,
+    /// The largest epoch that any owner was given, by partition.
+    epochs_seen: BTreeMap<u32, Epoch>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        let worker = |number| Worker {
+            claims: Claims::new(stream(), group(), id(number), TIMING),
+            owners: BTreeMap::new(),
+            flights: Vec::new(),
+            last_alive: now,
+            settled: false,
+            dead: false,
+        };
+        Self {
+            now,
+            store: ModelStore::new(PARTITIONS, TTL),
+            workers: (0..WORKERS).map(worker).collect(),
+            ghosts: Vec::new(),
+            epochs_seen: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn happen(&mut self, event: Event) {
+        match event {
+            Event::Pass { ms } => self.pass(Duration::from_millis(ms)),
+            Event::Ask { worker, renew } => self.ask(worker, renew),
+            Event::CarryOut { worker, flight } => {
+                if let Some(flight) = self.pick(worker, flight) {
+                    self.carry_out(worker, flight);
+                }
+            }
+            Event::Deliver { worker, flight } => {
+                if let Some(flight) = self.pick(worker, flight) {
+                    self.deliver(worker, flight);
+                }
+            }
+            Event::Fail { worker, flight } => {
+                if let Some(flight) = self.pick(worker, flight) {
+                    self.fail(worker, flight);
+                }
+            }
+            Event::Haunt { ghost } => {
+                if !self.ghosts.is_empty() {
+                    let (worker, call) = self.ghosts.swap_remove(ghost.index(self.ghosts.len()));
+                    self.execute(worker, &call);
+                }
+            }
+            Event::HandBack { worker, index } => self.hand_back(worker, index),
+            Event::Die { worker } => self.workers[worker].dead = true,
+        }
+        (0..WORKERS).for_each(|worker| self.obey(worker));
+        self.check();
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        self.now += duration;
+        for worker in self.workers.iter_mut().filter(|worker| !worker.dead) {
+            worker.last_alive = self.now;
+            worker.claims.expire(self.now);
+        }
+    }
+
+    /// Starts a renewal or a survey, unless one is under way.
+    fn ask(&mut self, worker: usize, renew: bool) {
+        let sent_at = self.now;
+        let Worker {
+            claims,
+            flights,
+            dead,
+            ..
+        } = &mut self.workers[worker];
+        let call = if renew {
+            Call::Renew(claims.held())
+        } else {
+            Call::Survey
+        };
+        let same =
+            |other: &Flight| std::mem::discriminant(&other.call) == std::mem::discriminant(&call);
+        if !*dead && !flights.iter().any(same) {
+            flights.push(Flight {
+                call,
+                sent_at,
+                answer: None,
+            });
+        }
+    }
+
+    fn pick(&self, worker: usize, flight: Index) -> Option<usize> {
+        let flights = self.workers[worker].flights.len();
+        (flights > 0).then(|| flight.index(flights))
+    }
+
+    fn carry_out(&mut self, worker: usize, flight: usize) {
+        let Flight { call, answer, .. } = &self.workers[worker].flights[flight];
+        if answer.is_none() {
+            let answer = self.execute(worker, &call.clone());
+            self.workers[worker].flights[flight].answer = Some(answer);
+        }
+    }
+
+    fn deliver(&mut self, worker: usize, flight: usize) {
+        let Worker {
+            claims,
+            flights,
+            settled,
+            dead,
+            ..
+        } = &mut self.workers[worker];
+        if *dead || flights[flight].answer.is_none() {
+            return;
+        }
+        let Flight {
+            call,
+            sent_at,
+            answer,
+        } = flights.remove(flight);
+        match (call, answer.expect("it was carried out")) {
+            (Call::Survey, Answer::View(view)) => *settled = claims.surveyed(view),
+            (Call::Renew(leases), Answer::StillHeld(held)) => {
+                claims.renewed(&leases, &held, sent_at);
+            }
+            (Call::Acquire(index), Answer::Lease(lease)) => {
+                claims.acquired(index, lease, sent_at, self.now);
+            }
+            (Call::Release(lease), Answer::Done) => claims.released(lease.partition.index),
+            (call, answer) => panic!("{call:?} was answered with {answer:?}"),
+        }
+        // The ownership's loop looks at the clock after each answer.
+        claims.expire(self.now);
+    }
+
+    fn fail(&mut self, worker: usize, flight: usize) {
+        let Worker {
+            claims,
+            flights,
+            dead,
+            ..
+        } = &mut self.workers[worker];
+        if *dead {
+            return;
+        }
+        let Flight {
+            call,
+            sent_at,
+            answer,
+        } = flights.remove(flight);
+        match &call {
+            Call::Survey | Call::Renew(_) => {}
+            Call::Acquire(index) => claims.acquired(*index, None, sent_at, self.now),
+            Call::Release(lease) => claims.released(lease.partition.index),
+        }
+        if answer.is_none() {
+            self.ghosts.push((worker, call));
+        }
+    }
+
+    fn hand_back(&mut self, worker: usize, index: u32) {
+        let Worker {
+            claims,
+            owners,
+            dead,
+            ..
+        } = &mut self.workers[worker];
+        if let (Some(owner), false) = (owners.remove(&index), *dead) {
+            claims.handed_back(index, owner.lease.epoch);
+        }
+    }
+
+    fn execute(&mut self, worker: usize, call: &Call) -> Answer {
+        let alive = |(number, worker): (usize, &Worker)| {
+            (worker.last_alive + TTL > self.now).then_some(id(number))
+        };
+        let alive = self.workers.iter().enumerate().filter_map(alive).collect();
+        self.store.execute(id(worker), call, alive, self.now)
+    }
+
+    /// Carries out what was reported as failed.
+    pub(crate) fn end_the_haunting(&mut self) {
+        for (worker, call) in std::mem::take(&mut self.ghosts) {
+            self.execute(worker, &call);
+        }
+    }
+
+    /// How many partitions each living worker holds.
+    pub(crate) fn counts(&self) -> Vec<usize> {
+        let living = self.workers.iter().filter(|worker| !worker.dead);
+        living.map(|worker| worker.claims.held().len()).collect()
+    }
+
+    /// Whether the living workers see every partition where it belongs.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.workers
+            .iter()
+            .all(|worker| worker.dead || worker.settled)
+    }
+
+    /// Does what a worker's claims ask for.
+    fn obey(&mut self, worker: usize) {
+        let sent_at = self.now;
+        let Worker {
+            claims,
+            owners,
+            flights,
+            ..
+        } = &mut self.workers[worker];
+        for step in claims.take_steps() {
+            match step {
+                Step::Acquire(index) => {
+                    flights.push(Flight {
+                        call: Call::Acquire(index),
+                        sent_at,
+                        answer: None,
+                    });
+                }
+                Step::Release(lease) => {
+                    flights.push(Flight {
+                        call: Call::Release(lease),
+                        sent_at,
+                        answer: None,
+                    });
+                }
+                Step::HandOver(lease) => {
+                    let index = lease.partition.index;
+                    let before = self.epochs_seen.insert(index, lease.epoch);
+                    assert!(before < Some(lease.epoch), "epochs grow with every owner");
+                    let owner = Owner {
+                        lease,
+                        should_stop: false,
+                        lost: false,
+                    };
+                    assert!(owners.insert(index, owner).is_none(), "one owner at a time");
+                }
+                Step::RequestRelease(index) => {
+                    owners.get_mut(&index).expect("it has an owner").should_stop = true;
+                }
+                Step::Lose(lease) => {
+                    let owner = owners
+                        .get_mut(&lease.partition.index)
+                        .expect("it has an owner");
+                    assert_eq!(owner.lease, lease);
+                    owner.lost = true;
+                }
+            }
+        }
+    }
+
+    /// What an owner is not told to be lost, the store still holds for it.
+    fn check(&self) {
+        for worker in self.workers.iter().filter(|worker| !worker.dead) {
+            for Owner { lease, .. } in worker.owners.values().filter(|owner| !owner.lost) {
+                assert!(
+                    self.store.holds(lease, self.now),
+                    "the store holds {lease:?}"
+                );
+            }
+        }
+    }
+
+    /// All calls succeed at once, and owners stop when they should.
+    pub(crate) fn calm_round(&mut self) {
+        self.pass(TIMING.survey_pause(false));
+        for worker in (0..WORKERS)
+            .filter(|worker| !self.workers[*worker].dead)
+            .collect::<Vec<_>>()
+        {
+            self.ask(worker, true);
+            self.ask(worker, false);
+            while !self.workers[worker].flights.is_empty() {
+                self.carry_out(worker, 0);
+                self.deliver(worker, 0);
+                self.obey(worker);
+            }
+            let stops = |(index, owner): (&u32, &Owner)| {
+                (owner.should_stop || owner.lost).then_some(*index)
+            };
+            for index in self.workers[worker]
+                .owners
+                .iter()
+                .filter_map(stops)
+                .collect::<Vec<_>>()
+            {
+                self.hand_back(worker, index);
+            }
+            self.obey(worker);
+        }
+        self.check();
+    }
+}

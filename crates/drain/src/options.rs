@@ -1,0 +1,90 @@
+//! The drain's settings, with their bounds.
+
+use std::time::Duration;
+
+use tidegate_store::{GroupName, ReadLimit, StreamName};
+
+use crate::apply::Rules;
+use crate::error::{Error, Result};
+
+/// The consumer group under which the drain's position can be seen in the stream.
+pub const GROUP: &str = "tidegate_drain";
+/// The most shards a stream may have.
+pub const PARTITIONS_MAX: u32 = 4_096;
+
+/// How one stream is drained. Every process that drains the same stream must agree on `stream` and
+/// `partitions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The stream.
+    pub stream: StreamName,
+    /// How many shards it has: 1 to [`PARTITIONS_MAX`].
+    pub partitions: u32,
+    /// The most entries of one transaction.
+    pub batch_max: usize,
+    /// About how many bytes of entries are read at once.
+    pub batch_bytes_max: usize,
+    /// The most bytes of one entry; a larger one is a dead letter.
+    pub entry_bytes_max: usize,
+    /// How long an entry waits for the parent row of a foreign key before it is a dead letter.
+    pub parent_wait: Duration,
+    /// The most entries a shard holds back; then it reads no more.
+    pub held_max: usize,
+    /// How long a dead process keeps its shards.
+    pub lease_ttl: Duration,
+    /// How long a shutdown waits for the batches in flight.
+    pub grace: Duration,
+}
+
+impl Options {
+    /// The defaults, for a stream.
+    #[must_use]
+    pub fn new(stream: StreamName, partitions: u32) -> Self {
+        Self {
+            stream,
+            partitions,
+            batch_max: 1_000,
+            batch_bytes_max: 8 << 20,
+            entry_bytes_max: 1 << 20,
+            parent_wait: Duration::from_secs(30),
+            held_max: 100_000,
+            lease_ttl: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
+        }
+    }
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first setting that is out of its bounds.
+    pub fn check(&self) -> Result<()> {
+        in_bounds("partitions", self.partitions as usize, 1, PARTITIONS_MAX as usize)?;
+        in_bounds("batch_max", self.batch_max, 1, 100_000)?;
+        in_bounds("batch_bytes_max", self.batch_bytes_max, 1 << 10, 1 << 30)?;
+        in_bounds("entry_bytes_max", self.entry_bytes_max, 1 << 10, 256 << 20)?;
+        in_bounds("held_max", self.held_max, 1, 10_000_000)?;
+        Ok(())
+    }
+
+    pub(crate) fn group(&self) -> Result<GroupName> {
+        Ok(GroupName::new(GROUP)?)
+    }
+
+    pub(crate) fn read_limit(&self) -> ReadLimit {
+        ReadLimit { entries: self.batch_max, bytes: self.batch_bytes_max }
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            entry_bytes_max: self.entry_bytes_max,
+            parent_wait_ms_max: u64::try_from(self.parent_wait.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+fn in_bounds(name: &str, value: usize, min: usize, max: usize) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("drain.{name} = {value}: use {min} to {max}")))
+}

@@ -1,0 +1,279 @@
+//! The loop of one shard: from its lease to its last batch.
+//!
+//! ```text
+//! lease ─► claim ─► read ahead ─► apply (one transaction) ─► acknowledge ─► trim
+//!            ▲          │                                                     │
+//!            └── error ─┴──────────────── next batch ◄────────────────────────┘
+//! ```
+//!
+//! While one batch is being committed, the next one is read and the last one is acknowledged and
+//! trimmed. The ledger in the target database is the only truth about the position: after any
+//! error the loop claims the ledger again and goes on from what it says, so a commit whose answer
+//! was lost is neither repeated nor skipped. If the process dies here, another worker does just
+//! that.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidegate_cluster::{Handle, OwnedLease};
+use tidegate_store::{Entry, EntryId, Lease, Store};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::apply::{Context, Rules, Settled, Step, apply_entries, apply_waiting};
+use crate::arrivals::Arrivals;
+use crate::catalog::Catalog;
+use crate::catalogs::Catalogs;
+use crate::error::{Error, Result};
+use crate::observer::{Batch, Observer};
+use crate::options::Options;
+use crate::outage::{Backoff, Outage};
+use crate::sink::{Claim, Sink};
+
+/// How long an idle shard sleeps when nothing wakes it.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+/// The first pause before entries that wait for a parent row are tried again.
+const PARENT_RETRY_MIN: Duration = Duration::from_millis(20);
+/// The longest such pause.
+const PARENT_RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// What the shards of a process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) options: Options,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) catalogs: Catalogs,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) outage: Outage,
+}
+
+/// Drains a shard for as long as its lease allows, then hands it back.
+///
+/// # Errors
+/// What neither waiting nor another worker can mend.
+pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) -> Result<()> {
+    let mut shard = Shard {
+        shared: &shared,
+        lease: owned.lease().clone(),
+        stop: owned.release_requested().clone(),
+        rules: shared.options.rules(),
+        parent_retry: PARENT_RETRY_MIN,
+        parent_retry_at: Instant::now(),
+    };
+    let ended = tokio::select! {
+        () = owned.lost().cancelled() => Ok(()),
+        ended = shard.drain() => ended,
+    };
+    match &ended {
+        Err(Error::Fenced { ledger_epoch, .. }) => {
+            handle.raise_floor(shard.lease.partition.index, *ledger_epoch);
+        }
+        Err(error) => error!(shard = %shard.lease.partition, %error, "a shard can't be drained"),
+        Ok(()) => {}
+    }
+    owned.hand_back();
+    match ended {
+        // Another worker goes on, or this one with a newer epoch.
+        Err(Error::Fenced { .. } | Error::Store(tidegate_store::Error::LeaseLost { .. })) => Ok(()),
+        ended => ended,
+    }
+}
+
+struct Shard<'a> {
+    shared: &'a Shared,
+    lease: Lease,
+    stop: CancellationToken,
+    rules: Rules,
+    parent_retry: Duration,
+    parent_retry_at: Instant,
+}
+
+impl Shard<'_> {
+    /// Drains until it is asked to stop; waits for whatever is worth waiting for.
+    async fn drain(&mut self) -> Result<()> {
+        let mut backoff = Backoff::new();
+        while !self.stop.is_cancelled() {
+            let error = match self.drain_from_ledger(&mut backoff).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match &error {
+                Error::CatalogStale => {
+                    self.shared.catalogs.forget().await;
+                    continue;
+                }
+                Error::LedgerMoved { .. } => {
+                    // Claiming again tells whether somebody revised the ledger or fenced us off.
+                    warn!(shard = %self.lease.partition, epoch = %self.lease.epoch,
+                        "a transaction was rolled back because the ledger has moved");
+                    self.shared.observer.fenced(self.lease.partition.index);
+                    continue;
+                }
+                error if error.is_worth_waiting() => self.shared.outage.begins(error),
+                _ => return Err(error),
+            }
+            let pause = backoff.pause(self.lease.partition.index);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims the ledger and drains from what it says, until an error or a request to stop.
+    async fn drain_from_ledger(&mut self, backoff: &mut Backoff) -> Result<()> {
+        let mut claim = self.claim().await?;
+        let catalog = self.shared.catalogs.latest(&*self.shared.sink).await?;
+        let mut ahead = self.read(claim.position).await?;
+        let mut unacknowledged = Some(claim.position).filter(|id| *id != EntryId::ZERO);
+        self.shared.outage.is_over();
+        while !self.stop.is_cancelled() {
+            self.apply_waiting(&mut claim, &catalog).await?;
+            if ahead.is_empty() {
+                if let Some(position) = unacknowledged.take() {
+                    self.acknowledge(position).await?;
+                }
+                self.sleep(&claim).await;
+                ahead = self.read(claim.position).await?;
+                continue;
+            }
+            let room = self.shared.options.held_max.saturating_sub(claim.held.len());
+            if room < ahead.len() {
+                let held = claim.held.len();
+                return Err(Error::TooManyHeld { shard: self.lease.partition.clone(), held });
+            }
+            let batch = std::mem::take(&mut ahead);
+            let last = batch.last().map_or(claim.position, |entry| entry.id);
+            let (settled, next, acknowledged) = tokio::join!(
+                self.apply(&mut claim, &catalog, &batch),
+                self.read(last),
+                async {
+                    match unacknowledged {
+                        Some(position) => self.acknowledge(position).await,
+                        None => Ok(()),
+                    }
+                },
+            );
+            let settled = settled?;
+            self.report(&batch, settled);
+            backoff.reset();
+            self.shared.outage.is_over();
+            acknowledged?;
+            unacknowledged = Some(last);
+            ahead = next?;
+        }
+        // What is committed is trimmed by the next owner if it can't be now.
+        match unacknowledged {
+            Some(position) => self.acknowledge(position).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn claim(&self) -> Result<Claim> {
+        let Shared { store, sink, options, .. } = self.shared;
+        let shard = &self.lease.partition;
+        let lag = store.lag(&options.group()?, std::slice::from_ref(shard)).await?;
+        let lag = lag.first().copied().unwrap_or_default();
+        let preceding = lag.appended.saturating_sub(lag.held);
+        let mut claim = sink.claim(shard, self.lease.epoch, preceding).await?;
+        claim.held.wake_orphans();
+        debug!(%shard, epoch = %self.lease.epoch, position = %claim.position, "claimed");
+        Ok(claim)
+    }
+
+    async fn read(&self, after: EntryId) -> Result<Vec<Entry>> {
+        let limit = self.shared.options.read_limit();
+        let entries = self.shared.store.read_after(&self.lease.partition, after, limit).await?;
+        if !entries.is_empty() {
+            self.step(Step::Read);
+        }
+        Ok(entries)
+    }
+
+    async fn apply(
+        &self,
+        claim: &mut Claim,
+        catalog: &Catalog,
+        batch: &[Entry],
+    ) -> Result<Settled> {
+        let on_step = |step| self.step(step);
+        let context = self.context(catalog, &on_step);
+        apply_entries(&context, &*self.shared.sink, self.lease.epoch, claim, batch).await
+    }
+
+    /// Tries entries again that wait for a parent row, more and more rarely while none comes.
+    async fn apply_waiting(&mut self, claim: &mut Claim, catalog: &Catalog) -> Result<()> {
+        let is_due = Instant::now() >= self.parent_retry_at;
+        if !is_due || claim.held.due().next().is_none() {
+            return Ok(());
+        }
+        let on_step = |step| self.step(step);
+        let context = self.context(catalog, &on_step);
+        let settled =
+            apply_waiting(&context, &*self.shared.sink, self.lease.epoch, claim).await?;
+        self.report(&[], settled);
+        self.parent_retry = match settled.applied {
+            0 => (self.parent_retry * 2).min(PARENT_RETRY_MAX),
+            _ => PARENT_RETRY_MIN,
+        };
+        self.parent_retry_at = Instant::now() + self.parent_retry;
+        Ok(())
+    }
+
+    /// Tells the store what is committed, and frees what no group needs any more.
+    async fn acknowledge(&self, through: EntryId) -> Result<()> {
+        self.shared.store.acknowledge_through(&self.lease, through).await?;
+        self.step(Step::Acknowledged);
+        self.shared.store.trim(&self.lease).await?;
+        self.step(Step::Trimmed);
+        Ok(())
+    }
+
+    async fn sleep(&self, claim: &Claim) {
+        let timeout = match claim.held.due().next() {
+            Some(_) => self.parent_retry_at.saturating_duration_since(Instant::now()),
+            None => IDLE_MAX,
+        };
+        tokio::select! {
+            () = self.shared.arrivals.sleep(&self.lease.partition, claim.position, timeout) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    fn context<'c>(
+        &'c self,
+        catalog: &'c Catalog,
+        on_step: &'c (dyn Fn(Step) + Send + Sync),
+    ) -> Context<'c> {
+        Context {
+            shard: &self.lease.partition,
+            catalog,
+            is_catalog_fresh: self.shared.catalogs.is_fresh(),
+            rules: &self.rules,
+            now_ms: now_ms(),
+            on_step,
+        }
+    }
+
+    fn step(&self, step: Step) {
+        self.shared.observer.step(self.lease.partition.index, step);
+    }
+
+    fn report(&self, entries: &[Entry], settled: Settled) {
+        let shard = self.lease.partition.index;
+        let now_ms = now_ms();
+        let delays_ms = entries.iter().map(|entry| now_ms.saturating_sub(entry.id.ms));
+        let batch = Batch { shard, settled, delays_ms: delays_ms.collect() };
+        self.shared.observer.committed(&batch);
+    }
+}
+
+/// Now, in Unix milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,164 @@
+//! What went wrong with one call, and what the caller can do about it.
+//!
+//! Two kinds of failure meet here: the connection's own, and a server's reply that is an error.
+//! The first word of such a reply is its code, and the code alone decides.
+
+use rustis::{ClientError, ErrorKind};
+
+use crate::Error;
+use crate::lease::Lease;
+
+/// What Tidegate's scripts answer where the lease is not the caller's.
+const LEASE_LOST: &str = "LEASELOST";
+/// What Tidegate's scripts answer where a key holds something unexpected.
+const CORRUPT: &str = "CORRUPT";
+/// What the server answers where it does not know a script.
+const NO_SCRIPT: &str = "NOSCRIPT";
+
+/// Errors of a server that pass by themselves: it starts, hands over, is out of memory or disk
+/// for now, or runs somebody's slow script.
+const PASSING: [&str; 13] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "IOERR",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOGOODSLAVE",
+    "NOMASTERLINK",
+    "NOQUORUM",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+];
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The connection's: whether the server ran the command is not known.
+    #[error(transparent)]
+    Client(#[from] rustis::Error),
+    /// The server's reply is an error: `CODE message`.
+    #[error("{0}")]
+    Server(String),
+    /// The reply did not come in the time that was given to it.
+    #[error("no reply within the time allowed")]
+    TimedOut,
+}
+
+impl Failure {
+    /// Whether the server does not know the script it was asked to run.
+    pub(super) fn is_unknown_script(&self) -> bool {
+        self.code() == Some(NO_SCRIPT)
+    }
+
+    /// This failure, told to the holder of a lease.
+    pub(super) fn fenced(self, lease: &Lease) -> Error {
+        if self.code() == Some(LEASE_LOST) {
+            let Lease {
+                partition, epoch, ..
+            } = lease.clone();
+            return Error::LeaseLost { partition, epoch };
+        }
+        self.into()
+    }
+
+    fn code(&self) -> Option<&str> {
+        match self {
+            Self::Server(text) => text.split(' ').next(),
+            Self::Client(_) | Self::TimedOut => None,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Client(source) => from_client(source),
+            Failure::Server(text) => from_server(text),
+            Failure::TimedOut => Self::Unavailable(Box::new(failure)),
+        }
+    }
+}
+
+fn from_client(source: rustis::Error) -> Error {
+    if source.is_connection_error() || source.is_timeout() {
+        return Error::Unavailable(Box::new(source));
+    }
+    match source.kind() {
+        // The handshake's refusals come in this way.
+        ErrorKind::Redis(reply) => from_server(reply.to_string()),
+        ErrorKind::Sentinel(_)
+        | ErrorKind::Client(
+            ClientError::DisconnectedFromServer
+            | ClientError::SendQueueFull
+            | ClientError::MaxCommandAttemptsReached,
+        ) => Error::Unavailable(Box::new(source)),
+        ErrorKind::Client(
+            ClientError::ConfigParseError
+            | ClientError::InvalidUri(_)
+            | ClientError::InvalidConfig(_),
+        ) => Error::Invalid(format!("the store's URL can't be used: {source}")),
+        _ => Error::Corrupt(source.to_string()),
+    }
+}
+
+fn from_server(text: String) -> Error {
+    let code = text.split(' ').next().unwrap_or_default();
+    if code == CORRUPT {
+        return Error::Corrupt(text);
+    }
+    // This one passes as well, but the server gives it no code of its own.
+    let full = text.contains("max number of clients");
+    if PASSING.contains(&code) || full {
+        Error::Unavailable(Box::new(Failure::Server(text)))
+    } else {
+        Error::Refused(Box::new(Failure::Server(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_for(reply: &str) -> Error {
+        Failure::Server(reply.to_owned()).into()
+    }
+
+    #[test]
+    fn a_passing_trouble_is_unavailable() {
+        for reply in [
+            "LOADING Redis is loading the dataset in memory",
+            "READONLY You can't write against a read only replica. script: 1f, on @user_script:3.",
+            "BUSY Redis is busy running a script",
+            "OOM command not allowed when used memory > 'maxmemory'.",
+            "ERR max number of clients reached",
+        ] {
+            assert!(matches!(error_for(reply), Error::Unavailable(_)), "{reply}");
+        }
+    }
+
+    #[test]
+    fn a_lasting_trouble_is_refused() {
+        for reply in [
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "NOPERM this user has no permissions to run the 'xadd' command",
+            "BUSYGROUP Consumer Group name already exists",
+        ] {
+            assert!(matches!(error_for(reply), Error::Refused(_)), "{reply}");
+        }
+    }
+
+    #[test]
+    fn the_scripts_own_codes_keep_their_meaning() {
+        assert!(matches!(
+            error_for("CORRUPT k does not hold an epoch"),
+            Error::Corrupt(_)
+        ));
+        assert!(Failure::Server("NOSCRIPT No matching script.".into()).is_unknown_script());
+        assert!(!Failure::TimedOut.is_unknown_script());
+    }
+}

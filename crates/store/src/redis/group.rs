@@ -1,0 +1,98 @@
+//! A group's progress in a partition: acknowledge, trim, and how far it is.
+//!
+//! What an owner writes here is fenced: the script looks at the lease and acts in one step. If the
+//! process dies here, the write was done or it was not; each can be repeated.
+
+use futures::future::join_all;
+
+use super::read::owned;
+use super::{RedisStore, Result, keys};
+use crate::Error;
+use crate::entry::EntryId;
+use crate::lease::Lease;
+use crate::port::Lag;
+use crate::stream::{GroupName, Partition};
+
+/// How many entries a question for the lag may count one by one, where the server has lost count.
+const COUNTED_MAX: usize = 10_000;
+/// How many numbers and ids the script for the lag answers.
+const LAG_PARTS: usize = 6;
+
+/// See [`Store::acknowledge`](crate::Store::acknowledge).
+pub(super) async fn acknowledge(store: &RedisStore, lease: &Lease, ids: &[EntryId]) -> Result<u64> {
+    let arguments = |command| {
+        ids.iter().fold(owned(command, lease), |command, id| {
+            command.arg(id.to_string())
+        })
+    };
+    let reply = store
+        .server
+        .run(&store.scripts.acknowledge, arguments)
+        .await;
+    reply.map_err(|failure| failure.fenced(lease))?.number()
+}
+
+/// See [`Store::acknowledge_through`](crate::Store::acknowledge_through).
+pub(super) async fn acknowledge_through(
+    store: &RedisStore,
+    lease: &Lease,
+    through: EntryId,
+) -> Result<()> {
+    let arguments = |command| owned(command, lease).arg(through.to_string());
+    let reply = store
+        .server
+        .run(&store.scripts.acknowledge_through, arguments)
+        .await;
+    reply.map_err(|failure| failure.fenced(lease))?.text()?;
+    Ok(())
+}
+
+/// See [`Store::trim`](crate::Store::trim).
+pub(super) async fn trim(store: &RedisStore, lease: &Lease) -> Result<u64> {
+    let reply = store
+        .server
+        .run(&store.scripts.trim, |command| owned(command, lease))
+        .await;
+    reply.map_err(|failure| failure.fenced(lease))?.number()
+}
+
+/// See [`Store::lag`](crate::Store::lag). Where the server has lost count of what was delivered,
+/// because a position was moved and the entries before it are not trimmed, the first
+/// [`COUNTED_MAX`] are counted, and beyond that `undelivered` is too large rather than too small.
+pub(super) async fn lag(
+    store: &RedisStore,
+    group: &GroupName,
+    partitions: &[Partition],
+) -> Result<Vec<Lag>> {
+    let questions = partitions
+        .iter()
+        .map(|partition| lag_of(store, group, partition));
+    join_all(questions).await.into_iter().collect()
+}
+
+async fn lag_of(store: &RedisStore, group: &GroupName, partition: &Partition) -> Result<Lag> {
+    let key = keys::entries(partition);
+    let mut reply = store
+        .server
+        .run(&store.scripts.lag, |command| {
+            command
+                .arg(1)
+                .key(key.as_str())
+                .arg(group.as_str())
+                .arg(COUNTED_MAX)
+        })
+        .await?;
+    if reply.list()? != LAG_PARTS {
+        return Err(Error::Corrupt(
+            "the server's reply lacks a part of the lag".into(),
+        ));
+    }
+    Ok(Lag {
+        appended: reply.number()?,
+        held: reply.number()?,
+        last_id: reply.id()?,
+        delivered_through: reply.id()?,
+        pending: reply.number()?,
+        undelivered: reply.number()?,
+    })
+}

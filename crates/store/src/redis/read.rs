@@ -1,0 +1,114 @@
+//! Reads entries: after a position without a group, or as a group's owner.
+//!
+//! Reading after a position changes nothing on the server. Fetching makes entries pending, which
+//! is why it is fenced: they are handed out under the caller's lease or not at all. If the process
+//! dies between the server's answer and the caller, fetched entries stay pending, and the next
+//! owner reads them first.
+
+use rustis::resp::{CommandBuilder, cmd};
+
+use super::{RedisStore, Result, keys};
+use crate::entry::{Entry, EntryId};
+use crate::lease::Lease;
+use crate::port::{Fetch, ReadLimit};
+use crate::stream::Partition;
+
+/// The largest number of entries that the server takes for a limit.
+const COUNT_MAX: usize = 1 << 62;
+/// The largest id there is.
+const LAST_ID: EntryId = EntryId::new(u64::MAX, u64::MAX);
+
+/// See [`Store::read_after`](crate::Store::read_after).
+pub(super) async fn read_after(
+    store: &RedisStore,
+    partition: &Partition,
+    after: EntryId,
+    limit: ReadLimit,
+) -> Result<Vec<Entry>> {
+    // After the largest id there is nothing, and the server calls the question an error.
+    if after == LAST_ID {
+        return Ok(Vec::new());
+    }
+    let command = cmd("XRANGE")
+        .key(keys::entries(partition))
+        .arg(format!("({after}"))
+        .arg("+")
+        .arg("COUNT")
+        .arg(store.entry_size.entries_within(limit).min(COUNT_MAX));
+    let mut entries = store.server.call(command).await?.entries()?;
+    store.entry_size.learn(&entries);
+    cut(&mut entries, limit);
+    Ok(entries)
+}
+
+/// See [`Store::fetch`](crate::Store::fetch).
+pub(super) async fn fetch(
+    store: &RedisStore,
+    lease: &Lease,
+    fetch: Fetch,
+    limit: ReadLimit,
+) -> Result<Vec<Entry>> {
+    let after = match fetch {
+        Fetch::New => ">".to_owned(),
+        Fetch::Pending(after) => after.to_string(),
+    };
+    let count = store.entry_size.entries_within(limit).min(COUNT_MAX);
+    let arguments = |command| owned(command, lease).arg(count).arg(after.as_str());
+    let reply = store.server.run(&store.scripts.fetch, arguments).await;
+    let mut entries = reply.map_err(|failure| failure.fenced(lease))?.entries()?;
+    store.entry_size.learn(&entries);
+    // New entries have become pending: the caller must see each of them.
+    if let Fetch::Pending(after) = fetch {
+        // After the largest id the server begins again with the first.
+        entries.retain(|entry| entry.id > after);
+        cut(&mut entries, limit);
+    }
+    Ok(entries)
+}
+
+/// The keys and arguments with which every fenced script begins.
+pub(super) fn owned(command: CommandBuilder, lease: &Lease) -> CommandBuilder {
+    command
+        .arg(2)
+        .key(keys::entries(&lease.partition))
+        .key(keys::lease(&lease.group, &lease.partition))
+        .arg(keys::lease_value(lease))
+        .arg(lease.group.as_str())
+}
+
+/// Drops what lies behind the entry that crosses the limit of bytes, which the average let in.
+fn cut(entries: &mut Vec<Entry>, limit: ReadLimit) {
+    let mut bytes = 0_usize;
+    let crossing = entries.iter().position(|entry| {
+        bytes = bytes.saturating_add(entry.bytes());
+        bytes >= limit.bytes
+    });
+    if let Some(last) = crossing {
+        entries.truncate(last + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn the_entry_that_crosses_the_limit_is_the_last_one() {
+        let field = (Bytes::new(), Bytes::from_static(&[0; 10]));
+        let entry = Entry {
+            id: EntryId::ZERO,
+            fields: vec![field],
+        };
+        let cut_to = |bytes| {
+            let mut entries = vec![entry.clone(); 5];
+            cut(&mut entries, ReadLimit { entries: 5, bytes });
+            entries.len()
+        };
+        assert_eq!(cut_to(0), 1);
+        assert_eq!(cut_to(15), 2);
+        assert_eq!(cut_to(20), 2);
+        assert_eq!(cut_to(1_000), 5);
+    }
+}

@@ -1,0 +1,266 @@
+//! Reads one reply of the server, straight from its bytes.
+//!
+//! Between the connection, which hands out a reply as the server wrote it, and the operations,
+//! which know what shape to expect. Names and values of entries are slices of the reply: nothing
+//! is copied, and a kept field keeps the whole reply in memory.
+//!
+//! It guarantees that any bytes whatever give a value or [`Error::Corrupt`](crate::Error): it
+//! never panics, never reads past the end, and never reserves memory for more elements than the
+//! remaining bytes could hold. It holds no state beyond one reply.
+
+use bytes::Bytes;
+
+use crate::entry::{Entry, EntryId, Field};
+use crate::{Error, Result};
+
+/// The fewest bytes that an element of a list takes on the wire: `_\r\n`.
+const ELEMENT_BYTES_MIN: usize = 3;
+
+/// The next thing in a reply. A list or a map is followed by its elements.
+#[derive(Debug, PartialEq, Eq)]
+enum Item {
+    Nil,
+    Integer(i64),
+    Text(Bytes),
+    List(usize),
+    /// A map of so many pairs, which RESP3 has where RESP2 has a list.
+    Map(usize),
+}
+
+/// A reply and how far it was read.
+#[derive(Debug)]
+pub(super) struct Reply {
+    rest: Bytes,
+}
+
+impl Reply {
+    /// A reply from its bytes on the wire.
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// The text of the reply, where it is an error: `CODE message`.
+    pub(super) fn error(&self) -> Option<String> {
+        let line = match self.rest.split_first()? {
+            (b'-', rest) => rest,
+            // A bulk error has its length on a line of its own.
+            (b'!', rest) => rest.splitn(2, |byte| *byte == b'\n').nth(1)?,
+            _ => return None,
+        };
+        Some(String::from_utf8_lossy(line).trim_end().to_owned())
+    }
+
+    /// A number; servers and scripts send some of them as text.
+    pub(super) fn number(&mut self) -> Result<u64> {
+        let number = match self.item()? {
+            Item::Integer(number) => u64::try_from(number).ok(),
+            Item::Text(text) => parse_text(&text),
+            _ => None,
+        };
+        number.ok_or_else(|| unexpected("a number"))
+    }
+
+    /// A number that may be negative.
+    pub(super) fn integer(&mut self) -> Result<i64> {
+        match self.item()? {
+            Item::Integer(number) => Ok(number),
+            _ => Err(unexpected("an integer")),
+        }
+    }
+
+    /// A text.
+    pub(super) fn text(&mut self) -> Result<Bytes> {
+        self.optional_text()?.ok_or_else(|| unexpected("a text"))
+    }
+
+    /// A text, or none for nil.
+    pub(super) fn optional_text(&mut self) -> Result<Option<Bytes>> {
+        match self.item()? {
+            Item::Text(text) => Ok(Some(text)),
+            Item::Nil => Ok(None),
+            _ => Err(unexpected("a text or nil")),
+        }
+    }
+
+    /// The id of an entry.
+    pub(super) fn id(&mut self) -> Result<EntryId> {
+        let text = self.text()?;
+        parse_id(&text).ok_or_else(|| unexpected("an entry id"))
+    }
+
+    /// How many elements the list that comes next has.
+    pub(super) fn list(&mut self) -> Result<usize> {
+        self.optional_list()?.ok_or_else(|| unexpected("a list"))
+    }
+
+    /// How many elements the list that comes next has, or none for nil.
+    pub(super) fn optional_list(&mut self) -> Result<Option<usize>> {
+        match self.item()? {
+            Item::List(len) => Ok(Some(len)),
+            Item::Nil => Ok(None),
+            _ => Err(unexpected("a list or nil")),
+        }
+    }
+
+    /// All texts of a list.
+    pub(super) fn texts(&mut self) -> Result<Vec<Bytes>> {
+        (0..self.list()?).map(|_| self.text()).collect()
+    }
+
+    /// The entries that `XRANGE` answers. One that was deleted while it was pending has nil for
+    /// its fields, and comes out with none.
+    pub(super) fn entries(&mut self) -> Result<Vec<Entry>> {
+        let len = self.list()?;
+        let mut entries = Vec::with_capacity(len);
+        for _ in 0..len {
+            if self.list()? != 2 {
+                return Err(unexpected("an entry's id and fields"));
+            }
+            let id = self.id()?;
+            let fields = self.fields()?;
+            entries.push(Entry { id, fields });
+        }
+        Ok(entries)
+    }
+
+    /// The entries that `XREAD` answers, with the key of each stream; none for nil, which is what
+    /// comes after a timeout. RESP2 has a list of pairs where RESP3 has a map.
+    pub(super) fn streams(&mut self) -> Result<Vec<(Bytes, Vec<Entry>)>> {
+        let (len, as_pairs) = match self.item()? {
+            Item::Nil => (0, false),
+            Item::Map(len) => (len, false),
+            Item::List(len) => (len, true),
+            _ => return Err(unexpected("streams")),
+        };
+        let mut streams = Vec::with_capacity(len);
+        for _ in 0..len {
+            if as_pairs && self.list()? != 2 {
+                return Err(unexpected("a stream's key and entries"));
+            }
+            streams.push((self.text()?, self.entries()?));
+        }
+        Ok(streams)
+    }
+
+    fn fields(&mut self) -> Result<Vec<Field>> {
+        let Some(len) = self.optional_list()? else {
+            return Ok(Vec::new());
+        };
+        if len % 2 != 0 {
+            return Err(unexpected("a field's name and value"));
+        }
+        let mut fields = Vec::with_capacity(len / 2);
+        for _ in 0..len / 2 {
+            fields.push((self.text()?, self.text()?));
+        }
+        Ok(fields)
+    }
+
+    fn item(&mut self) -> Result<Item> {
+        let Some((tag, line, rest_at)) = first_line(&self.rest) else {
+            return Err(unexpected("more bytes"));
+        };
+        match tag {
+            b'$' | b'=' => {
+                let len = parse_integer(line);
+                self.skip(rest_at);
+                self.bulk(tag, len)
+            }
+            b':' => {
+                let number = parse_integer(line).ok_or_else(|| unexpected("an integer"))?;
+                self.skip(rest_at);
+                Ok(Item::Integer(number))
+            }
+            b'+' => {
+                let len = line.len();
+                let text = self.rest.slice(1..1 + len);
+                self.skip(rest_at);
+                Ok(Item::Text(text))
+            }
+            b'_' => {
+                self.skip(rest_at);
+                Ok(Item::Nil)
+            }
+            b'*' | b'~' | b'%' => {
+                let len = parse_integer(line);
+                self.skip(rest_at);
+                self.collection(tag, len)
+            }
+            _ => Err(unexpected("a known kind of reply")),
+        }
+    }
+
+    /// A string of known length; `-1` is the nil of RESP2.
+    fn bulk(&mut self, tag: u8, len: Option<i64>) -> Result<Item> {
+        if len == Some(-1) {
+            return Ok(Item::Nil);
+        }
+        let len = len.and_then(|len| usize::try_from(len).ok());
+        let len = len.filter(|len| len.saturating_add(2) <= self.rest.len());
+        let len = len.ok_or_else(|| unexpected("a string of the length it says"))?;
+        let mut text = self.rest.split_to(len);
+        if !self.rest.starts_with(b"\r\n") {
+            return Err(unexpected("the end of a string"));
+        }
+        self.skip(2);
+        // A verbatim string says first what it is, such as `txt:`.
+        if tag == b'=' {
+            text = text
+                .get(4..)
+                .map(|rest| text.slice_ref(rest))
+                .unwrap_or_default();
+        }
+        Ok(Item::Text(text))
+    }
+
+    fn collection(&self, tag: u8, len: Option<i64>) -> Result<Item> {
+        if len == Some(-1) {
+            return Ok(Item::Nil);
+        }
+        let len = len.and_then(|len| usize::try_from(len).ok());
+        let room = self.rest.len() / ELEMENT_BYTES_MIN;
+        match (tag, len) {
+            (b'%', Some(len)) if len <= room / 2 => Ok(Item::Map(len)),
+            (b'*' | b'~', Some(len)) if len <= room => Ok(Item::List(len)),
+            _ => Err(unexpected("a list of the length it says")),
+        }
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        // The callers have found `bytes` bytes; were there fewer, the next read would say so.
+        let _skipped = self.rest.split_to(bytes.min(self.rest.len()));
+    }
+}
+
+/// The tag, the rest of the first line, and where the next line begins.
+fn first_line(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+    let (tag, rest) = bytes.split_first()?;
+    let end = rest.iter().position(|byte| *byte == b'\r')?;
+    let (line, ending) = rest.split_at_checked(end)?;
+    ending
+        .starts_with(b"\r\n")
+        .then_some((*tag, line, end.checked_add(3)?))
+}
+
+fn parse_integer(text: &[u8]) -> Option<i64> {
+    // Nearly every header is a short length; the general way costs several times as much.
+    if let [digit] = text {
+        return digit.is_ascii_digit().then(|| i64::from(digit - b'0'));
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn parse_text<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn parse_id(text: &[u8]) -> Option<EntryId> {
+    parse_text(text)
+}
+
+fn unexpected(wanted: &str) -> Error {
+    Error::Corrupt(format!("the server's reply lacks {wanted}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! The conformance suite: what the comments of the port promise, run against every backend.
+//!
+//! A test is written once, against a [`Site`](site::Site) that opens any number of handles on one
+//! set of data; the macro below makes one test per backend of it. Each test has a server or a
+//! file of its own.
+
+#![cfg(test)]
+
+mod append;
+mod fencing;
+mod group;
+mod lag;
+mod lease;
+mod member;
+mod read;
+mod site;
+mod trim;
+mod wait;
+
+/// Instantiates tests for each backend, under `sqlite::` and `redis::`.
+macro_rules! conformance {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod sqlite {
+            $(mod $module {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(crate::site::Site::sqlite()).await;
+                }
+            )+})+
+        }
+        mod redis {
+            $(mod $module {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(crate::site::Site::redis().await).await;
+                }
+            )+})+
+        }
+    };
+}
+
+conformance! {
+    append:
+        append_keeps_order_in_each_partition,
+        ids_come_back_in_the_order_of_the_call,
+        ids_only_grow,
+        appending_nothing_returns_nothing,
+        an_entry_without_fields_is_refused,
+        binary_and_empty_field_values_round_trip,
+        a_field_name_may_occur_twice,
+        large_entries,
+        many_callers_append_at_once,
+        two_handles_append_to_one_partition;
+    read:
+        unknown_stream_reads_empty,
+        read_starts_after_the_position,
+        read_limit_by_entries_is_exact,
+        read_limit_by_bytes_brings_one_entry_at_least,
+        pages_of_a_read_lose_nothing,
+        reading_has_no_side_effect,
+        a_second_handle_reads_what_the_first_appended,
+        ping_answers;
+    group:
+        a_new_group_begins_at_the_beginning_of_the_stream,
+        what_was_fetched_is_not_delivered_again,
+        fetch_limit_by_entries_is_exact,
+        pending_entries_come_first_for_a_new_owner,
+        pending_is_read_page_by_page,
+        acknowledged_entries_are_not_pending,
+        acknowledge_counts_only_what_was_pending,
+        groups_are_independent,
+        acknowledge_through_moves_the_group_position,
+        acknowledge_through_may_move_backwards,
+        acknowledge_through_leaves_nothing_pending;
+    fencing:
+        stale_owner_cannot_acknowledge,
+        stale_owner_cannot_acknowledge_through,
+        stale_owner_cannot_fetch,
+        stale_owner_cannot_trim,
+        an_owner_that_released_cannot_acknowledge,
+        an_owner_whose_lease_has_ended_cannot_fetch,
+        another_worker_with_the_same_epoch_cannot_acknowledge;
+    trim:
+        trim_deletes_what_every_group_has_acknowledged,
+        trim_spares_what_a_slower_group_has_not_acknowledged,
+        trim_spares_pending_entries,
+        trim_spares_what_was_not_delivered,
+        trim_before_any_fetch_deletes_nothing,
+        trim_follows_acknowledge_through,
+        trim_leaves_other_partitions_alone,
+        trim_of_many_entries,
+        ids_grow_past_trimmed_entries;
+    lag:
+        lag_counts,
+        lag_counts_after_trim,
+        lag_of_an_unknown_stream_is_zero,
+        lag_answers_in_the_order_of_the_question;
+    lease:
+        a_held_lease_is_not_given_twice,
+        an_expired_lease_is_stolen_with_a_larger_epoch,
+        epochs_grow_across_release,
+        an_epoch_is_never_below_the_floor,
+        renew_moves_the_end,
+        renew_after_expiry_is_refused,
+        renew_answers_for_each_lease_in_order,
+        a_lost_lease_is_neither_renewed_nor_released,
+        release_frees_the_lease_at_once,
+        holders_are_told_with_epoch_and_end,
+        leases_of_groups_and_partitions_are_independent,
+        two_handles_race_for_one_lease_and_one_wins;
+    member:
+        beat_lists_live_workers_and_forgets_dead_ones,
+        a_beat_keeps_a_worker_alive,
+        workers_are_sorted,
+        a_worker_that_left_is_not_listed,
+        leaving_does_not_touch_leases,
+        members_of_groups_and_streams_are_apart;
+    wait:
+        wait_answers_at_once_for_entries_that_are_there,
+        wait_wakes_on_append_from_another_handle,
+        wait_wakes_on_append_of_the_same_handle,
+        wait_names_the_partition_that_has_news,
+        wait_returns_none_after_the_timeout,
+        wait_returns_at_interrupt,
+        an_interrupt_before_the_wait_counts,
+        wait_without_positions_waits_for_the_interrupt,
+        waiters_of_one_handle_queue,
+        a_dropped_wait_does_not_disturb_the_next,
+        reads_and_writes_go_on_during_a_wait;
+}
