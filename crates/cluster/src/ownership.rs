@@ -111,7 +111,7 @@ pub struct Ownership {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Sharing,
-    /// `grace_ends_at` is none after the grace has ended.
+    /// `grace_ends_at` is none after the grace has ended, and for one without end.
     Stopping {
         grace_ends_at: Option<Instant>,
         farewell: Farewell,

@@ -98,8 +98,14 @@ pub async fn apply_entries(
     claim: &mut Claim,
     entries: &[Entry],
 ) -> Result<Settled> {
-    let Some(last) = entries.last().map(|entry| entry.id) else { return Ok(Settled::default()) };
-    let fence = Fence { epoch, position: claim.position, revision: claim.revision };
+    let Some(last) = entries.last().map(|entry| entry.id) else {
+        return Ok(Settled::default());
+    };
+    let fence = Fence {
+        epoch,
+        position: claim.position,
+        revision: claim.revision,
+    };
     let mut work = Work::new(context, &mut claim.held);
     let mut units = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -129,8 +135,14 @@ pub async fn apply_waiting(
     epoch: Epoch,
     claim: &mut Claim,
 ) -> Result<Settled> {
-    let fence = Fence { epoch, position: claim.position, revision: claim.revision };
-    let order = claim.held.replay_order(claim.held.due(), REPLAY_ENTRIES_MAX);
+    let fence = Fence {
+        epoch,
+        position: claim.position,
+        revision: claim.revision,
+    };
+    let order = claim
+        .held
+        .replay_order(claim.held.due(), REPLAY_ENTRIES_MAX);
     let mut transaction = sink.begin().await?;
     let settled = replay(context, transaction.as_mut(), &mut claim.held, &order).await?;
     commit(context, transaction, &fence, claim.position, &settled).await?;
@@ -144,8 +156,13 @@ async fn commit(
     position: EntryId,
     settled: &Settled,
 ) -> Result<()> {
-    if !transaction.advance(context.shard, fence, position, settled.applied).await? {
-        return Err(Error::LedgerMoved { shard: context.shard.clone() });
+    if !transaction
+        .advance(context.shard, fence, position, settled.applied)
+        .await?
+    {
+        return Err(Error::LedgerMoved {
+            shard: context.shard.clone(),
+        });
     }
     (context.on_step)(Step::LedgerMoved);
     transaction.commit().await?;
@@ -187,13 +204,21 @@ struct Work<'a, 'h> {
 
 impl<'a, 'h> Work<'a, 'h> {
     fn new(context: &'a Context<'a>, held: &'h mut HeldIndex) -> Self {
-        Self { context, held, retried: HashMap::new(), letters: Vec::new(), applied: Vec::new() }
+        Self {
+            context,
+            held,
+            retried: HashMap::new(),
+            letters: Vec::new(),
+            applied: Vec::new(),
+        }
     }
 
     /// Takes a held entry out of the index for another try and returns since when its parent row
     /// is waited for: an entry that did not wait yet starts now.
     fn take_back(&mut self, id: EntryId) -> u64 {
-        let Some(held) = self.held.get(id).cloned() else { return self.context.now_ms };
+        let Some(held) = self.held.get(id).cloned() else {
+            return self.context.now_ms;
+        };
         let since_ms = match held.state {
             HeldState::Waiting => held.since_ms,
             _ => self.context.now_ms,
@@ -206,7 +231,14 @@ impl<'a, 'h> Work<'a, 'h> {
     /// Adds a unit, or a dead letter for an entry that can't be one.
     fn decode(&mut self, envelope: Envelope, units: &mut Vec<(Unit, u64)>, since_ms: u64) {
         match decode(&envelope, self.context.catalog, self.context.rules) {
-            Ok((changes, rows)) => units.push((Unit { envelope, changes, rows }, since_ms)),
+            Ok((changes, rows)) => units.push((
+                Unit {
+                    envelope,
+                    changes,
+                    rows,
+                },
+                since_ms,
+            )),
             Err(Unresolved { rejection, rows }) => {
                 // Behind a held entry even a bad one is parked: it may be good in its turn.
                 let state = if self.held.has_predecessor(envelope.id, &rows) {
@@ -222,7 +254,9 @@ impl<'a, 'h> Work<'a, 'h> {
     /// Whether an entry names a table or column that the catalog doesn't hold.
     fn names_unknown(&self) -> bool {
         let is_name = |code| matches!(code, Code::UnknownTable | Code::UnknownColumn);
-        self.letters.iter().any(|letter| is_name(letter.rejection.code))
+        self.letters
+            .iter()
+            .any(|letter| is_name(letter.rejection.code))
     }
 
     /// Writes the units' rows; what is refused, or stands behind what is held, becomes a letter.
@@ -240,10 +274,13 @@ impl<'a, 'h> Work<'a, 'h> {
             }
             let refs: Vec<&Unit> = slice.iter().map(|(unit, _)| unit).collect();
             match transaction.apply(&refs).await? {
-                Outcome::Applied => self.applied.extend(refs.iter().map(|unit| unit.envelope.id)),
+                Outcome::Applied => self
+                    .applied
+                    .extend(refs.iter().map(|unit| unit.envelope.id)),
                 Outcome::Refused { applied, culprits } => {
                     let (done, rest) = slice.split_at(applied.min(slice.len()));
-                    self.applied.extend(done.iter().map(|(unit, _)| unit.envelope.id));
+                    self.applied
+                        .extend(done.iter().map(|(unit, _)| unit.envelope.id));
                     if culprits.is_empty() && rest.len() > 1 {
                         let (front, back) = rest.split_at(rest.len() / 2);
                         open.extend([back.to_vec(), front.to_vec()]);
@@ -273,7 +310,9 @@ impl<'a, 'h> Work<'a, 'h> {
         }
         // Without this an inconsistent sink would be asked the same thing for ever.
         if others.len() == rest.len() {
-            return Err(Error::Corrupt("the sink refused a unit without naming it".to_owned()));
+            return Err(Error::Corrupt(
+                "the sink refused a unit without naming it".to_owned(),
+            ));
         }
         Ok(others)
     }
@@ -291,7 +330,13 @@ impl<'a, 'h> Work<'a, 'h> {
                 );
                 let rows = unit.rows.clone();
                 let now_ms = self.context.now_ms;
-                self.hold(unit.envelope.clone(), HeldState::Parked, now_ms, rejection, rows);
+                self.hold(
+                    unit.envelope.clone(),
+                    HeldState::Parked,
+                    now_ms,
+                    rejection,
+                    rows,
+                );
             } else {
                 free.push(pair);
             }
@@ -320,8 +365,21 @@ impl<'a, 'h> Work<'a, 'h> {
         rejection: Rejection,
         rows: Vec<RowKey>,
     ) {
-        self.held.hold(envelope.id, Held { state, since_ms, rows: rows.clone() });
-        self.letters.push(DeadLetter { envelope, state, since_ms, rejection, rows });
+        self.held.hold(
+            envelope.id,
+            Held {
+                state,
+                since_ms,
+                rows: rows.clone(),
+            },
+        );
+        self.letters.push(DeadLetter {
+            envelope,
+            state,
+            since_ms,
+            rejection,
+            rows,
+        });
     }
 
     /// Stores the letters and forgets the held entries that are applied now.
@@ -339,7 +397,9 @@ impl<'a, 'h> Work<'a, 'h> {
             transaction.hold(self.context.shard, &changed).await?;
         }
         if !self.retried.is_empty() && !self.applied.is_empty() {
-            transaction.release(self.context.shard, &self.applied).await?;
+            transaction
+                .release(self.context.shard, &self.applied)
+                .await?;
         }
         let count = |state| changed.iter().filter(|l| l.state == state).count() as u64;
         Ok(Settled {
@@ -357,12 +417,20 @@ fn decode(
     catalog: &Catalog,
     rules: &Rules,
 ) -> Result<(Vec<Change>, Vec<RowKey>), Unresolved> {
-    let without_rows = |rejection| Unresolved { rejection, rows: Vec::new() };
-    let payload = envelope.payload(rules.entry_bytes_max).map_err(without_rows)?;
+    let without_rows = |rejection| Unresolved {
+        rejection,
+        rows: Vec::new(),
+    };
+    let payload = envelope
+        .payload(rules.entry_bytes_max)
+        .map_err(without_rows)?;
     let operation = Operation::parse(payload).map_err(without_rows)?;
     let changes = resolve(catalog, &operation)?;
-    let mut rows: Vec<RowKey> =
-        changes.iter().flat_map(|c| c.row.iter().chain(&c.moved_to)).cloned().collect();
+    let mut rows: Vec<RowKey> = changes
+        .iter()
+        .flat_map(|c| c.row.iter().chain(&c.moved_to))
+        .cloned()
+        .collect();
     if rows.len() > 1 {
         rows.sort_unstable();
         rows.dedup();

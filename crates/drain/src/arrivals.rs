@@ -50,8 +50,11 @@ impl Arrivals {
     /// Serves the sleepers until `shutdown`.
     pub(crate) async fn run(&self, store: Arc<dyn Store>, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
-            let positions: Vec<_> =
-                self.lock().iter().map(|(shard, s)| (shard.clone(), s.after)).collect();
+            let positions: Vec<_> = self
+                .lock()
+                .iter()
+                .map(|(shard, s)| (shard.clone(), s.after))
+                .collect();
             tokio::select! {
                 () = shutdown.cancelled() => {
                     // The call under way ends by itself; dropping it would leave its connection

@@ -107,8 +107,10 @@ impl Catalog {
     /// A catalog of these tables; `default_schema` is meant where an operation names none.
     #[must_use]
     pub fn new(default_schema: impl Into<String>, tables: impl IntoIterator<Item = Table>) -> Self {
-        let mut catalog =
-            Self { default_schema: default_schema.into(), tables: HashMap::default() };
+        let mut catalog = Self {
+            default_schema: default_schema.into(),
+            tables: HashMap::default(),
+        };
         for table in tables {
             let schema = catalog.tables.entry(table.schema.clone()).or_default();
             schema.insert(table.name.clone(), Arc::new(table));
@@ -150,10 +152,19 @@ impl Table {
     pub fn writable_column(&self, name: &str) -> Result<usize, Rejection> {
         let found = self.columns.iter().position(|column| column.name == name);
         let index = found.ok_or_else(|| {
-            let known: Vec<_> = self.columns.iter().take(40).map(|c| c.name.as_str()).collect();
+            let known: Vec<_> = self
+                .columns
+                .iter()
+                .take(40)
+                .map(|c| c.name.as_str())
+                .collect();
             Rejection::new(
                 Code::UnknownColumn,
-                format!("table {:?} has no column {name:?}; it has {}", self.name, known.join(", ")),
+                format!(
+                    "table {:?} has no column {name:?}; it has {}",
+                    self.name,
+                    known.join(", ")
+                ),
             )
         })?;
         match self.columns.get(index) {
@@ -171,8 +182,14 @@ impl Table {
     /// The primary key's columns' names, for a message.
     #[must_use]
     pub fn key_names(&self) -> String {
-        let names = self.primary_key.iter().filter_map(|index| self.columns.get(*index));
-        names.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+        let names = self
+            .primary_key
+            .iter()
+            .filter_map(|index| self.columns.get(*index));
+        names
+            .map(|column| column.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// Refuses an operation that needs a primary key on a table without one.

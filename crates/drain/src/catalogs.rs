@@ -25,7 +25,11 @@ pub(crate) struct Catalogs {
 
 impl Catalogs {
     pub(crate) fn new() -> Self {
-        Self { latest: Mutex::default(), created: Instant::now(), read_at_ms: AtomicU64::new(0) }
+        Self {
+            latest: Mutex::default(),
+            created: Instant::now(),
+            read_at_ms: AtomicU64::new(0),
+        }
     }
 
     /// The catalog, read from the sink if there is none.
@@ -43,7 +47,9 @@ impl Catalogs {
 
     /// Whether the catalog is so new that a name it doesn't hold is an unknown name.
     pub(crate) fn is_fresh(&self) -> bool {
-        let age_ms = self.elapsed_ms().saturating_sub(self.read_at_ms.load(Ordering::Relaxed));
+        let age_ms = self
+            .elapsed_ms()
+            .saturating_sub(self.read_at_ms.load(Ordering::Relaxed));
         u128::from(age_ms) < FRESH_FOR.as_millis()
     }
 

@@ -38,7 +38,10 @@ impl RowKey {
         bytes.push(0);
         bytes.extend_from_slice(table.name.as_bytes());
         bytes.push(0);
-        let mut columns = table.primary_key.iter().filter_map(|index| table.columns.get(*index));
+        let mut columns = table
+            .primary_key
+            .iter()
+            .filter_map(|index| table.columns.get(*index));
         if columns.all(|column| column.codec.is_exact()) {
             bytes.extend_from_slice(key.as_bytes());
         }
@@ -108,18 +111,32 @@ pub fn default_partition_key<'a>(
     if let Some(key) = &operation.partition_key {
         return Ok(Cow::Borrowed(key));
     }
-    let Some(row) = operation.rows.first() else { return Ok(Cow::Borrowed("")) };
+    let Some(row) = operation.rows.first() else {
+        return Ok(Cow::Borrowed(""));
+    };
     let table = catalog.table(row.schema.as_deref(), &row.table)?;
-    let given = if row.key.0.is_empty() { &row.values } else { &row.key };
+    let given = if row.key.0.is_empty() {
+        &row.values
+    } else {
+        &row.key
+    };
     if table.primary_key.is_empty() {
         let values: Vec<_> = given.0.iter().map(|(_, json)| json.get()).collect();
         return Ok(Cow::Owned(values.join("_")));
     }
     let mut texts = Vec::with_capacity(table.primary_key.len());
-    for column in table.primary_key.iter().filter_map(|index| table.columns.get(*index)) {
-        let json = given.0.iter().find(|(name, _)| *name == column.name).ok_or_else(|| {
-            invalid_key(table, "has no value for every column of the primary key")
-        })?;
+    for column in table
+        .primary_key
+        .iter()
+        .filter_map(|index| table.columns.get(*index))
+    {
+        let json = given
+            .0
+            .iter()
+            .find(|(name, _)| *name == column.name)
+            .ok_or_else(|| {
+                invalid_key(table, "has no value for every column of the primary key")
+            })?;
         texts.push(column.codec.key_text(json.1));
     }
     match texts.as_mut_slice() {
@@ -151,7 +168,10 @@ fn resolve_row(
     }
     let columns: Vec<usize> = values.iter().map(|(index, _)| *index).collect();
     if row.verb == Verb::Update && columns.is_empty() {
-        return Err(Rejection::new(Code::InvalidJson, "op \"update\" has an empty \"set\""));
+        return Err(Rejection::new(
+            Code::InvalidJson,
+            "op \"update\" has an empty \"set\"",
+        ));
     }
     if !is_keyed {
         require_values(table, &columns)?;
@@ -160,7 +180,14 @@ fn resolve_row(
         Verb::Update => moved_key(table, &row.key, &row.values, key.as_ref())?,
         _ => None,
     };
-    Ok(Change { table: table.clone(), verb: row.verb, row: key.clone(), moved_to, columns, cells })
+    Ok(Change {
+        table: table.clone(),
+        verb: row.verb,
+        row: key.clone(),
+        moved_to,
+        columns,
+        cells,
+    })
 }
 
 /// The primary key's cells in the key's order; none where the database will draw the key itself
@@ -174,17 +201,25 @@ fn encode_key(
         return Ok(None);
     }
     if is_keyed && given.0.len() != table.primary_key.len() {
-        return Err(invalid_key(table, "must name exactly the primary key's columns"));
+        return Err(invalid_key(
+            table,
+            "must name exactly the primary key's columns",
+        ));
     }
     let mut cells = Cells::new();
     for index in &table.primary_key {
-        let Some(column) = table.columns.get(*index) else { continue };
+        let Some(column) = table.columns.get(*index) else {
+            continue;
+        };
         match given.0.iter().find(|(name, _)| *name == column.name) {
             Some((_, json)) if json.get() != "null" => encode(table, *index, json, &mut cells)?,
             Some(_) => return Err(invalid_key(table, "has a null in the primary key")),
             None if !is_keyed && column.absent == Absent::Default => return Ok(None),
             None => {
-                return Err(invalid_key(table, "has no value for every column of the primary key"));
+                return Err(invalid_key(
+                    table,
+                    "has no value for every column of the primary key",
+                ));
             }
         }
     }
@@ -199,7 +234,10 @@ fn moved_key(
     before: Option<&RowKey>,
 ) -> Result<Option<RowKey>, Rejection> {
     let is_key = |name: &str| {
-        let mut columns = table.primary_key.iter().filter_map(|index| table.columns.get(*index));
+        let mut columns = table
+            .primary_key
+            .iter()
+            .filter_map(|index| table.columns.get(*index));
         columns.any(|column| column.name == name)
     };
     if !set.0.iter().any(|(name, _)| is_key(name)) {
@@ -216,10 +254,7 @@ fn moved_key(
 }
 
 /// The given columns by ascending index, each given once.
-fn sorted<'a>(
-    table: &Table,
-    given: &Columns<'a>,
-) -> Result<Vec<(usize, &'a RawValue)>, Rejection> {
+fn sorted<'a>(table: &Table, given: &Columns<'a>) -> Result<Vec<(usize, &'a RawValue)>, Rejection> {
     let mut values = Vec::with_capacity(given.0.len());
     // Producers mostly send columns in the table's order, so the next column is tried first.
     let mut expected = 0;
@@ -238,7 +273,10 @@ fn sorted<'a>(
         if let [(a, _), (b, _)] = pair
             && a == b
         {
-            let name = table.columns.get(*a).map_or("", |column| column.name.as_str());
+            let name = table
+                .columns
+                .get(*a)
+                .map_or("", |column| column.name.as_str());
             return Err(Rejection::new(
                 Code::InvalidJson,
                 format!("column {name:?} of table {:?} is given twice", table.name),
@@ -254,7 +292,9 @@ fn encode(
     json: &RawValue,
     cells: &mut Cells,
 ) -> Result<(), Rejection> {
-    let Some(column) = table.columns.get(index) else { return Ok(()) };
+    let Some(column) = table.columns.get(index) else {
+        return Ok(());
+    };
     if json.get() != "null" {
         return cells
             .push_with(|cell| column.codec.encode(json, cell))

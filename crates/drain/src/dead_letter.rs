@@ -123,7 +123,9 @@ pub fn unpack_rows(mut packed: &[u8]) -> Result<Vec<RowKey>, Error> {
             rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
         });
         let Some((row, rest)) = row else {
-            return Err(Error::Corrupt("a dead letter's list of rows is cut off".to_owned()));
+            return Err(Error::Corrupt(
+                "a dead letter's list of rows is cut off".to_owned(),
+            ));
         };
         rows.push(RowKey::from_bytes(row));
         packed = rest;
@@ -148,7 +150,10 @@ mod tests {
     #[test]
     fn an_id_reads_as_it_is_shown() {
         let id: LetterId = "3:1700000000000-7".parse().expect("an id");
-        assert_eq!((id.shard, id.to_string().as_str()), (3, "3:1700000000000-7"));
+        assert_eq!(
+            (id.shard, id.to_string().as_str()),
+            (3, "3:1700000000000-7")
+        );
         assert!("3-7".parse::<LetterId>().is_err());
     }
 }

@@ -34,7 +34,10 @@ impl Envelope {
     /// Takes an entry as it was read.
     #[must_use]
     pub fn new(entry: Entry) -> Self {
-        Self { id: entry.id, fields: entry.fields }
+        Self {
+            id: entry.id,
+            fields: entry.fields,
+        }
     }
 
     /// The operation's bytes.
@@ -43,7 +46,11 @@ impl Envelope {
     /// A rejection where one of the four fields is missing, or the entry is larger than
     /// `bytes_max`.
     pub fn payload(&self, bytes_max: usize) -> Result<&Bytes, Rejection> {
-        let bytes: usize = self.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes: usize = self
+            .fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
         if bytes > bytes_max {
             return Err(Rejection::new(
                 Code::TooLarge,
@@ -62,14 +69,19 @@ impl Envelope {
     /// A field as text for people; empty where it is missing.
     #[must_use]
     pub fn text(&self, name: &[u8]) -> String {
-        self.field(name).map(|v| String::from_utf8_lossy(v).into_owned()).unwrap_or_default()
+        self.field(name)
+            .map(|v| String::from_utf8_lossy(v).into_owned())
+            .unwrap_or_default()
     }
 
     /// All fields as a JSON text, to be stored with a dead letter: a list of `[name, value]`,
     /// where bytes that are not UTF-8 stand as `{"hex":"…"}`.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let pairs = self.fields.iter().map(|(name, value)| json!([to_value(name), to_value(value)]));
+        let pairs = self
+            .fields
+            .iter()
+            .map(|(name, value)| json!([to_value(name), to_value(value)]));
         Value::Array(pairs.collect()).to_string()
     }
 
@@ -85,7 +97,10 @@ impl Envelope {
     }
 
     fn field(&self, name: &[u8]) -> Option<&Bytes> {
-        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+        self.fields
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value)
     }
 
     fn required(&self, name: &[u8]) -> Result<&Bytes, Rejection> {
@@ -105,19 +120,32 @@ impl Envelope {
 /// The fields of an entry to append.
 #[must_use]
 pub fn fields(request_id: &str, global_id: &str, typed_sql: Bytes, now: SystemTime) -> Vec<Field> {
-    let pushed_at = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let pushed_at = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     vec![
-        (Bytes::from_static(REQUEST_ID), Bytes::copy_from_slice(request_id.as_bytes())),
-        (Bytes::from_static(GLOBAL_ID), Bytes::copy_from_slice(global_id.as_bytes())),
+        (
+            Bytes::from_static(REQUEST_ID),
+            Bytes::copy_from_slice(request_id.as_bytes()),
+        ),
+        (
+            Bytes::from_static(GLOBAL_ID),
+            Bytes::copy_from_slice(global_id.as_bytes()),
+        ),
         (Bytes::from_static(TYPED_SQL), typed_sql),
-        (Bytes::from_static(PUSHED_AT), Bytes::from(pushed_at.to_string())),
+        (
+            Bytes::from_static(PUSHED_AT),
+            Bytes::from(pushed_at.to_string()),
+        ),
     ]
 }
 
 fn to_value(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text),
-        Err(_) => json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
+        Err(_) => {
+            json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
+        }
     }
 }
 
@@ -126,7 +154,9 @@ fn from_value(value: &Value) -> Option<Bytes> {
         return Some(Bytes::copy_from_slice(text.as_bytes()));
     }
     let hex = value.get("hex")?.as_str()?.as_bytes();
-    let (pairs, []) = hex.as_chunks::<2>() else { return None };
+    let (pairs, []) = hex.as_chunks::<2>() else {
+        return None;
+    };
     let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     pairs.iter().map(byte).collect()
 }

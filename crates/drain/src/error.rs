@@ -70,7 +70,9 @@ impl Error {
     #[must_use]
     pub fn is_worth_waiting(&self) -> bool {
         match self {
-            Self::SinkUnavailable(_) | Self::SinkRefused(_) | Self::LedgerMoved { .. }
+            Self::SinkUnavailable(_)
+            | Self::SinkRefused(_)
+            | Self::LedgerMoved { .. }
             | Self::CatalogStale
             | Self::TooManyHeld { .. } => true,
             Self::Store(source) => source.is_transient(),

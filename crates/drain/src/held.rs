@@ -87,7 +87,10 @@ impl HeldIndex {
     #[must_use]
     pub fn has_predecessor(&self, id: EntryId, rows: &[RowKey]) -> bool {
         let is_held_before = |row| {
-            self.by_row.get(row).and_then(BTreeSet::first).is_some_and(|first| *first < id)
+            self.by_row
+                .get(row)
+                .and_then(BTreeSet::first)
+                .is_some_and(|first| *first < id)
         };
         !self.by_row.is_empty() && rows.iter().any(is_held_before)
     }
@@ -124,7 +127,9 @@ impl HeldIndex {
 
     /// Lets an entry go, because it was applied.
     pub fn release(&mut self, id: EntryId) {
-        let Some(held) = self.entries.remove(&id) else { return };
+        let Some(held) = self.entries.remove(&id) else {
+            return;
+        };
         self.due.remove(&id);
         for row in held.rows {
             if let Some(ids) = self.by_row.get_mut(&row) {
@@ -156,8 +161,10 @@ impl HeldIndex {
         selected: impl IntoIterator<Item = EntryId>,
         count_max: usize,
     ) -> Vec<EntryId> {
-        let mut open: BTreeSet<EntryId> =
-            selected.into_iter().filter(|id| self.entries.contains_key(id)).collect();
+        let mut open: BTreeSet<EntryId> = selected
+            .into_iter()
+            .filter(|id| self.entries.contains_key(id))
+            .collect();
         let mut order = Vec::new();
         // Ids are taken in ascending order and only add larger ones, so one pass is enough.
         while let Some(id) = open.pop_first() {
@@ -169,7 +176,9 @@ impl HeldIndex {
             for behind in rows.iter().filter_map(|row| self.by_row.get(row)) {
                 // The next one is enough: it names the one after it when its turn comes.
                 open.extend(behind.range(id.next()..).find(|other| {
-                    self.entries.get(other).is_some_and(|held| held.state == HeldState::Parked)
+                    self.entries
+                        .get(other)
+                        .is_some_and(|held| held.state == HeldState::Parked)
                 }));
             }
         }
@@ -187,7 +196,11 @@ mod tests {
     }
 
     fn held(state: HeldState, rows: &[u8]) -> Held {
-        Held { state, since_ms: 0, rows: rows.iter().copied().map(row).collect() }
+        Held {
+            state,
+            since_ms: 0,
+            rows: rows.iter().copied().map(row).collect(),
+        }
     }
 
     fn id(number: u64) -> EntryId {

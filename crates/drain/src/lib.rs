@@ -48,11 +48,11 @@ mod sqlite;
 pub mod status;
 pub mod worker;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, Source};
 pub use observer::Observer;
 pub use operation::Operation;
 pub use options::Options;
-pub use postgres::PostgresSink;
+pub use postgres::{PostgresOptions, PostgresSink};
 pub use rejection::{Code, Rejection};
 pub use sink::Sink;
 pub use sqlite::SqliteSink;

@@ -80,7 +80,10 @@ impl<'a> Operation<'a> {
             )
         })?;
         let wire: Wire<'a> = serde_json::from_str(text).map_err(|e| {
-            Rejection::new(Code::InvalidJson, format!("typed_sql is not an operation: {e}"))
+            Rejection::new(
+                Code::InvalidJson,
+                format!("typed_sql is not an operation: {e}"),
+            )
         })?;
         wire.into_operation()
     }
@@ -112,7 +115,10 @@ impl<'a> Wire<'a> {
     fn into_operation(mut self) -> Result<Operation<'a>, Rejection> {
         let partition_key = self.partition_key.take();
         if self.op != "transaction" {
-            return Ok(Operation { partition_key, rows: vec![self.into_row()?] });
+            return Ok(Operation {
+                partition_key,
+                rows: vec![self.into_row()?],
+            });
         }
         let named = [
             ("schema", self.schema.is_some()),
@@ -132,8 +138,14 @@ impl<'a> Wire<'a> {
                 ),
             ));
         }
-        let rows = operations.into_iter().map(Wire::into_row).collect::<Result<_, _>>()?;
-        Ok(Operation { partition_key, rows })
+        let rows = operations
+            .into_iter()
+            .map(Wire::into_row)
+            .collect::<Result<_, _>>()?;
+        Ok(Operation {
+            partition_key,
+            rows,
+        })
     }
 
     fn into_row(self) -> Result<RowOperation<'a>, Rejection> {
@@ -160,7 +172,13 @@ impl<'a> Wire<'a> {
             Verb::Update => self.set.ok_or_else(|| missing(&op, "set"))?,
             Verb::Delete => Columns::default(),
         };
-        Ok(RowOperation { verb, schema: self.schema, table, key, values })
+        Ok(RowOperation {
+            verb,
+            schema: self.schema,
+            table,
+            key,
+            values,
+        })
     }
 
     fn verb(&self) -> Result<Verb, Rejection> {
@@ -184,7 +202,11 @@ impl<'a> Wire<'a> {
 }
 
 fn missing(op: &str, field: &str) -> Rejection {
-    let code = if field == "key" { Code::InvalidKey } else { Code::InvalidJson };
+    let code = if field == "key" {
+        Code::InvalidKey
+    } else {
+        Code::InvalidJson
+    };
     Rejection::new(code, format!("op {op:?} needs the field {field:?}"))
 }
 
@@ -252,19 +274,46 @@ mod tests {
         let both = br#"{"op":"transaction","partition_key":"p","operations":[
             {"op":"upsert","table":"t","row":{"id":1}},{"op":"delete","table":"t","key":{"id":2}}]}"#;
         let operation = Operation::parse(both).expect("an operation");
-        assert_eq!((operation.rows.len(), operation.partition_key.as_deref()), (2, Some("p")));
+        assert_eq!(
+            (operation.rows.len(), operation.partition_key.as_deref()),
+            (2, Some("p"))
+        );
     }
 
     #[test]
     fn each_fault_has_its_reason() {
         let cases = [
             ("{", Code::InvalidJson, "EOF"),
-            (r#"{"op":"merge","table":"t"}"#, Code::UnknownOperation, "merge"),
-            (r#"{"op":"insert","row":{}}"#, Code::InvalidJson, "\"table\""),
-            (r#"{"op":"update","table":"t","set":{"a":1}}"#, Code::InvalidKey, "\"key\""),
-            (r#"{"op":"insert","table":"t","row":{},"key":{}}"#, Code::InvalidJson, "no field"),
-            (r#"{"op":"insert","table":"t","row":{},"x":1}"#, Code::InvalidJson, "unknown field"),
-            (r#"{"op":"transaction","operations":[]}"#, Code::InvalidJson, "1 to"),
+            (
+                r#"{"op":"merge","table":"t"}"#,
+                Code::UnknownOperation,
+                "merge",
+            ),
+            (
+                r#"{"op":"insert","row":{}}"#,
+                Code::InvalidJson,
+                "\"table\"",
+            ),
+            (
+                r#"{"op":"update","table":"t","set":{"a":1}}"#,
+                Code::InvalidKey,
+                "\"key\"",
+            ),
+            (
+                r#"{"op":"insert","table":"t","row":{},"key":{}}"#,
+                Code::InvalidJson,
+                "no field",
+            ),
+            (
+                r#"{"op":"insert","table":"t","row":{},"x":1}"#,
+                Code::InvalidJson,
+                "unknown field",
+            ),
+            (
+                r#"{"op":"transaction","operations":[]}"#,
+                Code::InvalidJson,
+                "1 to",
+            ),
             (
                 r#"{"op":"transaction","operations":[{"op":"transaction","operations":[]}]}"#,
                 Code::UnknownOperation,

@@ -58,7 +58,12 @@ impl Options {
     /// # Errors
     /// [`Error::Invalid`] naming the first setting that is out of its bounds.
     pub fn check(&self) -> Result<()> {
-        in_bounds("partitions", self.partitions as usize, 1, PARTITIONS_MAX as usize)?;
+        in_bounds(
+            "partitions",
+            self.partitions as usize,
+            1,
+            PARTITIONS_MAX as usize,
+        )?;
         in_bounds("batch_max", self.batch_max, 1, 100_000)?;
         in_bounds("batch_bytes_max", self.batch_bytes_max, 1 << 10, 1 << 30)?;
         in_bounds("entry_bytes_max", self.entry_bytes_max, 1 << 10, 256 << 20)?;
@@ -71,7 +76,10 @@ impl Options {
     }
 
     pub(crate) fn read_limit(&self) -> ReadLimit {
-        ReadLimit { entries: self.batch_max, bytes: self.batch_bytes_max }
+        ReadLimit {
+            entries: self.batch_max,
+            bytes: self.batch_bytes_max,
+        }
     }
 
     pub(crate) fn rules(&self) -> Rules {
@@ -86,5 +94,7 @@ fn in_bounds(name: &str, value: usize, min: usize, max: usize) -> Result<()> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(Error::Invalid(format!("drain.{name} = {value}: use {min} to {max}")))
+    Err(Error::Invalid(format!(
+        "drain.{name} = {value}: use {min} to {max}"
+    )))
 }

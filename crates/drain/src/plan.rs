@@ -47,11 +47,17 @@ pub fn plan<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Vec<Step<'a>> 
     let mut groups: HashMap<GroupKey<'a>, Vec<&'a Change>> = HashMap::new();
     for change in changes {
         let level = levels.place(change);
-        groups.entry(GroupKey::new(level, change)).or_default().push(change);
+        groups
+            .entry(GroupKey::new(level, change))
+            .or_default()
+            .push(change);
     }
     let mut ordered: Vec<_> = groups.into_iter().collect();
     ordered.sort_unstable_by(|(a, _), (b, _)| a.cmp_order(b));
-    ordered.into_iter().map(|(_, changes)| Step { changes }).collect()
+    ordered
+        .into_iter()
+        .map(|(_, changes)| Step { changes })
+        .collect()
 }
 
 /// Where the next change of each row may go. Levels are counted from 1.
@@ -68,8 +74,15 @@ struct Levels<'a> {
 
 impl<'a> Levels<'a> {
     fn place(&mut self, change: &'a Change) -> u32 {
-        let rows = [change.row.as_ref(), change.moved_to.as_ref()].into_iter().flatten();
-        let last = rows.clone().filter_map(|row| self.of_row.get(row)).copied().max().unwrap_or(0);
+        let rows = [change.row.as_ref(), change.moved_to.as_ref()]
+            .into_iter()
+            .flatten();
+        let last = rows
+            .clone()
+            .filter_map(|row| self.of_row.get(row))
+            .copied()
+            .max()
+            .unwrap_or(0);
         let is_barrier = change.table.is_ordered || change.moved_to.is_some();
         let level = if !is_barrier {
             self.open_barrier = None;

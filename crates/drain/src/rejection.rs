@@ -85,7 +85,11 @@ impl Rejection {
     /// A rejection that was found before the database was asked.
     #[must_use]
     pub fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, sqlstate: None, reason: reason.into() }
+        Self {
+            code,
+            sqlstate: None,
+            reason: reason.into(),
+        }
     }
 
     /// Says in which column the value was found.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use tidegate_store::EntryId;
 
-use crate::catalog::Catalog;
 use crate::apply::{Context, REPLAY_ENTRIES_MAX, Settled, replay};
+use crate::catalog::Catalog;
 use crate::dead_letter::LetterId;
 use crate::error::{Error, Result};
 use crate::held::{HeldIndex, HeldState};
@@ -57,7 +57,10 @@ pub async fn discard(
         let shard = options.stream.partition(index);
         let mut transaction = sink.begin().await?;
         let mut held = lock(transaction.as_mut(), options, index).await?;
-        let dead: Vec<EntryId> = selected.into_iter().filter(|id| is_dead(&held, *id)).collect();
+        let dead: Vec<EntryId> = selected
+            .into_iter()
+            .filter(|id| is_dead(&held, *id))
+            .collect();
         transaction.discard(&shard, &dead).await?;
         transaction.revise(&shard, 0).await?;
         // If the process dies after this, the next owner finds the orphans by itself.
@@ -122,7 +125,9 @@ async fn lock(
 ) -> Result<HeldIndex> {
     let shard = options.stream.partition(shard);
     transaction.lock_ledger(&shard).await?.ok_or_else(|| {
-        Error::Invalid(format!("shard {shard} was never drained, so it has no dead letters"))
+        Error::Invalid(format!(
+            "shard {shard} was never drained, so it has no dead letters"
+        ))
     })
 }
 
@@ -137,18 +142,27 @@ async fn select(
         let mut transaction = sink.begin().await?;
         let held = lock(transaction.as_mut(), options, id.shard).await?;
         if !is_dead(&held, id.entry) {
-            return Err(Error::Invalid(match held.get(id.entry).map(|held| held.state) {
-                Some(state) => format!(
-                    "{id} is {}, not dead: it is tried again by itself",
-                    state.as_str()
-                ),
-                None => format!("there is no dead letter {id}; `tidegate drain dead list` shows all"),
-            }));
+            return Err(Error::Invalid(
+                match held.get(id.entry).map(|held| held.state) {
+                    Some(state) => format!(
+                        "{id} is {}, not dead: it is tried again by itself",
+                        state.as_str()
+                    ),
+                    None => format!(
+                        "there is no dead letter {id}; `tidegate drain dead list` shows all"
+                    ),
+                },
+            ));
         }
         selected.insert(id.shard, vec![id.entry]);
         return Ok(selected);
     }
-    for row in sink.ledger(&options.stream).await?.iter().filter(|row| row.dead > 0) {
+    for row in sink
+        .ledger(&options.stream)
+        .await?
+        .iter()
+        .filter(|row| row.dead > 0)
+    {
         let mut transaction = sink.begin().await?;
         let held = lock(transaction.as_mut(), options, row.shard).await?;
         selected.insert(row.shard, held.dead().collect());
@@ -157,5 +171,6 @@ async fn select(
 }
 
 fn is_dead(held: &HeldIndex, id: EntryId) -> bool {
-    held.get(id).is_some_and(|held| held.state == HeldState::Dead)
+    held.get(id)
+        .is_some_and(|held| held.state == HeldState::Dead)
 }

@@ -24,7 +24,9 @@ use crate::rejection::Rejection;
 /// ```
 #[must_use]
 pub fn shard_of(partition_key: &str, partitions: u32) -> u32 {
-    crc32fast::hash(partition_key.as_bytes()).checked_rem(partitions).unwrap_or(0)
+    crc32fast::hash(partition_key.as_bytes())
+        .checked_rem(partitions)
+        .unwrap_or(0)
 }
 
 /// Sends operations to the shards of one stream.
@@ -55,7 +57,12 @@ impl Sender {
         stream: StreamName,
         partitions: u32,
     ) -> Self {
-        Self { store, catalog, stream, partitions }
+        Self {
+            store,
+            catalog,
+            stream,
+            partitions,
+        }
     }
 
     /// Addresses an operation's JSON.
@@ -75,12 +82,18 @@ impl Sender {
         // same one.
         let (shard, rejection) = match found {
             Ok(shard) => (shard, None),
-            Err(rejection) => {
-                (crc32fast::hash(&typed_sql).checked_rem(self.partitions).unwrap_or(0), Some(rejection))
-            }
+            Err(rejection) => (
+                crc32fast::hash(&typed_sql)
+                    .checked_rem(self.partitions)
+                    .unwrap_or(0),
+                Some(rejection),
+            ),
         };
         let fields = envelope::fields(request_id, global_id, typed_sql, now);
-        let entry = NewEntry { partition: self.stream.partition(shard), fields };
+        let entry = NewEntry {
+            partition: self.stream.partition(shard),
+            fields,
+        };
         Outgoing { entry, rejection }
     }
 

@@ -141,10 +141,17 @@ impl Shard<'_> {
                 ahead = self.read(claim.position).await?;
                 continue;
             }
-            let room = self.shared.options.held_max.saturating_sub(claim.held.len());
+            let room = self
+                .shared
+                .options
+                .held_max
+                .saturating_sub(claim.held.len());
             if room < ahead.len() {
                 let held = claim.held.len();
-                return Err(Error::TooManyHeld { shard: self.lease.partition.clone(), held });
+                return Err(Error::TooManyHeld {
+                    shard: self.lease.partition.clone(),
+                    held,
+                });
             }
             let batch = std::mem::take(&mut ahead);
             let last = batch.last().map_or(claim.position, |entry| entry.id);
@@ -174,9 +181,16 @@ impl Shard<'_> {
     }
 
     async fn claim(&self) -> Result<Claim> {
-        let Shared { store, sink, options, .. } = self.shared;
+        let Shared {
+            store,
+            sink,
+            options,
+            ..
+        } = self.shared;
         let shard = &self.lease.partition;
-        let lag = store.lag(&options.group()?, std::slice::from_ref(shard)).await?;
+        let lag = store
+            .lag(&options.group()?, std::slice::from_ref(shard))
+            .await?;
         let lag = lag.first().copied().unwrap_or_default();
         let preceding = lag.appended.saturating_sub(lag.held);
         let mut claim = sink.claim(shard, self.lease.epoch, preceding).await?;
@@ -187,7 +201,11 @@ impl Shard<'_> {
 
     async fn read(&self, after: EntryId) -> Result<Vec<Entry>> {
         let limit = self.shared.options.read_limit();
-        let entries = self.shared.store.read_after(&self.lease.partition, after, limit).await?;
+        let entries = self
+            .shared
+            .store
+            .read_after(&self.lease.partition, after, limit)
+            .await?;
         if !entries.is_empty() {
             self.step(Step::Read);
         }
@@ -213,8 +231,7 @@ impl Shard<'_> {
         }
         let on_step = |step| self.step(step);
         let context = self.context(catalog, &on_step);
-        let settled =
-            apply_waiting(&context, &*self.shared.sink, self.lease.epoch, claim).await?;
+        let settled = apply_waiting(&context, &*self.shared.sink, self.lease.epoch, claim).await?;
         self.report(&[], settled);
         self.parent_retry = match settled.applied {
             0 => (self.parent_retry * 2).min(PARENT_RETRY_MAX),
@@ -226,7 +243,10 @@ impl Shard<'_> {
 
     /// Tells the store what is committed, and frees what no group needs any more.
     async fn acknowledge(&self, through: EntryId) -> Result<()> {
-        self.shared.store.acknowledge_through(&self.lease, through).await?;
+        self.shared
+            .store
+            .acknowledge_through(&self.lease, through)
+            .await?;
         self.step(Step::Acknowledged);
         self.shared.store.trim(&self.lease).await?;
         self.step(Step::Trimmed);
@@ -235,7 +255,9 @@ impl Shard<'_> {
 
     async fn sleep(&self, claim: &Claim) {
         let timeout = match claim.held.due().next() {
-            Some(_) => self.parent_retry_at.saturating_duration_since(Instant::now()),
+            Some(_) => self
+                .parent_retry_at
+                .saturating_duration_since(Instant::now()),
             None => IDLE_MAX,
         };
         tokio::select! {
@@ -266,14 +288,22 @@ impl Shard<'_> {
     fn report(&self, entries: &[Entry], settled: Settled) {
         let shard = self.lease.partition.index;
         let now_ms = now_ms();
-        let delays_ms = entries.iter().map(|entry| now_ms.saturating_sub(entry.id.ms));
-        let batch = Batch { shard, settled, delays_ms: delays_ms.collect() };
+        let delays_ms = entries
+            .iter()
+            .map(|entry| now_ms.saturating_sub(entry.id.ms));
+        let batch = Batch {
+            shard,
+            settled,
+            delays_ms: delays_ms.collect(),
+        };
         self.shared.observer.committed(&batch);
     }
 }
 
 /// Now, in Unix milliseconds.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

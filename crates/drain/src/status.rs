@@ -35,7 +35,11 @@ impl ShardStatus {
     /// committed a moment ago may still be counted.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        if self.is_drained() { 0 } else { self.lag.undelivered }
+        if self.is_drained() {
+            0
+        } else {
+            self.lag.undelivered
+        }
     }
 
     /// Whether every entry of the shard is settled.
@@ -55,28 +59,33 @@ pub async fn status(
     options: &Options,
 ) -> Result<Vec<ShardStatus>> {
     let group = options.group()?;
-    let shards: Vec<Partition> =
-        (0..options.partitions).map(|index| options.stream.partition(index)).collect();
+    let shards: Vec<Partition> = (0..options.partitions)
+        .map(|index| options.stream.partition(index))
+        .collect();
     // The ledger first: what it has settled by then, the store has surely seen.
     let ledger = sink.ledger(&options.stream).await?;
     let lags = store.lag(&group, &shards).await?;
     let holders = store.lease_holders(&group, &shards).await?;
-    let statuses = shards.iter().zip(lags).zip(holders).map(|((shard, lag), holder)| {
-        let row = ledger.iter().find(|row| row.shard == shard.index).cloned();
-        // A shard that nobody claimed yet will remember this number at its first claim.
-        let ledger = row.unwrap_or_else(|| LedgerRow {
-            shard: shard.index,
-            preceding: lag.appended.saturating_sub(lag.held),
-            ..LedgerRow::default()
+    let statuses = shards
+        .iter()
+        .zip(lags)
+        .zip(holders)
+        .map(|((shard, lag), holder)| {
+            let row = ledger.iter().find(|row| row.shard == shard.index).cloned();
+            // A shard that nobody claimed yet will remember this number at its first claim.
+            let ledger = row.unwrap_or_else(|| LedgerRow {
+                shard: shard.index,
+                preceding: lag.appended.saturating_sub(lag.held),
+                ..LedgerRow::default()
+            });
+            ShardStatus {
+                shard: shard.index,
+                owner: holder.and_then(|holder| holder.worker),
+                is_foreign: holder.is_some_and(|holder| holder.worker.is_none()),
+                ledger,
+                lag,
+            }
         });
-        ShardStatus {
-            shard: shard.index,
-            owner: holder.and_then(|holder| holder.worker),
-            is_foreign: holder.is_some_and(|holder| holder.worker.is_none()),
-            ledger,
-            lag,
-        }
-    });
     Ok(statuses.collect())
 }
 
@@ -86,7 +95,9 @@ pub async fn status(
 /// Those of the store and the sink.
 pub async fn is_drained(store: &dyn Store, sink: &dyn Sink, options: &Options) -> Result<bool> {
     let shards = status(store, sink, options).await?;
-    Ok(shards.iter().all(|shard| shard.is_drained() && shard.ledger.waiting == 0))
+    Ok(shards
+        .iter()
+        .all(|shard| shard.is_drained() && shard.ledger.waiting == 0))
 }
 
 /// The sum of one shard.

@@ -51,7 +51,9 @@ impl Worker {
             arrivals: Arrivals::default(),
             outage: Outage::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Drains until `shutdown`, then finishes the batches in flight and gives the shards back.

@@ -142,3 +142,38 @@ fn a_partition_under_release_is_renewed_until_it_is_handed_back() {
         [Step::RequestRelease(0), Step::Release(lease(0, id(0), 1))]
     );
 }
+
+#[test]
+fn a_view_older_than_the_lease_does_not_take_it_back() {
+    let now = Instant::now();
+    let mut claims = Claims::new(stream(), group(), id(1), TIMING);
+    claims.surveyed(View {
+        workers: vec![id(1)],
+        holders: vec![None],
+    });
+    claims.acquired(0, Some(lease(0, id(1), 1)), now, now);
+    claims.take_steps();
+    // Worker 0 comes first: it would get the partition if it were free.
+    assert!(claims.surveyed(View {
+        workers: vec![id(0), id(1)],
+        holders: vec![None]
+    }));
+    assert!(claims.take_steps().is_empty());
+}
+
+#[test]
+fn an_answer_about_a_former_lease_is_ignored() {
+    let now = Instant::now();
+    let mut claims = holding_one(now);
+    let former = claims.held();
+    claims.handed_back(0, Epoch(1));
+    claims.released(0);
+    claims.surveyed(View {
+        workers: vec![id(0)],
+        holders: vec![None],
+    });
+    claims.acquired(0, Some(lease(0, id(0), 2)), now, now);
+    claims.take_steps();
+    claims.renewed(&former, &[false], now);
+    assert!(claims.take_steps().is_empty());
+}

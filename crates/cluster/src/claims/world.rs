@@ -25,6 +25,16 @@ struct Flight {
     answer: Option<Answer>,
 }
 
+impl Flight {
+    fn new(call: Call, sent_at: Instant) -> Self {
+        Self {
+            call,
+            sent_at,
+            answer: None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Worker {
     claims: Claims,
@@ -115,26 +125,19 @@ impl World {
 
     /// Starts a renewal or a survey, unless one is under way.
     fn ask(&mut self, worker: usize, renew: bool) {
-        let sent_at = self.now;
-        let Worker {
-            claims,
-            flights,
-            dead,
-            ..
-        } = &mut self.workers[worker];
-        let call = if renew {
-            Call::Renew(claims.held())
-        } else {
-            Call::Survey
+        let worker = &mut self.workers[worker];
+        let same = |flight: &Flight| match flight.call {
+            Call::Renew(_) => renew,
+            Call::Survey => !renew,
+            Call::Acquire(_) | Call::Release(_) => false,
         };
-        let same =
-            |other: &Flight| std::mem::discriminant(&other.call) == std::mem::discriminant(&call);
-        if !*dead && !flights.iter().any(same) {
-            flights.push(Flight {
-                call,
-                sent_at,
-                answer: None,
-            });
+        if !worker.dead && !worker.flights.iter().any(same) {
+            let call = if renew {
+                Call::Renew(worker.claims.held())
+            } else {
+                Call::Survey
+            };
+            worker.flights.push(Flight::new(call, self.now));
         }
     }
 
@@ -182,40 +185,28 @@ impl World {
         claims.expire(self.now);
     }
 
-    fn fail(&mut self, worker: usize, flight: usize) {
-        let Worker {
-            claims,
-            flights,
-            dead,
-            ..
-        } = &mut self.workers[worker];
-        if *dead {
+    fn fail(&mut self, number: usize, flight: usize) {
+        let worker = &mut self.workers[number];
+        if worker.dead {
             return;
         }
-        let Flight {
-            call,
-            sent_at,
-            answer,
-        } = flights.remove(flight);
-        match &call {
+        let failed = worker.flights.remove(flight);
+        match &failed.call {
             Call::Survey | Call::Renew(_) => {}
-            Call::Acquire(index) => claims.acquired(*index, None, sent_at, self.now),
-            Call::Release(lease) => claims.released(lease.partition.index),
+            Call::Acquire(index) => worker
+                .claims
+                .acquired(*index, None, failed.sent_at, self.now),
+            Call::Release(lease) => worker.claims.released(lease.partition.index),
         }
-        if answer.is_none() {
-            self.ghosts.push((worker, call));
+        if failed.answer.is_none() {
+            self.ghosts.push((number, failed.call));
         }
     }
 
     fn hand_back(&mut self, worker: usize, index: u32) {
-        let Worker {
-            claims,
-            owners,
-            dead,
-            ..
-        } = &mut self.workers[worker];
-        if let (Some(owner), false) = (owners.remove(&index), *dead) {
-            claims.handed_back(index, owner.lease.epoch);
+        let worker = &mut self.workers[worker];
+        if let (Some(owner), false) = (worker.owners.remove(&index), worker.dead) {
+            worker.claims.handed_back(index, owner.lease.epoch);
         }
     }
 
@@ -249,28 +240,18 @@ impl World {
 
     /// Does what a worker's claims ask for.
     fn obey(&mut self, worker: usize) {
-        let sent_at = self.now;
-        let Worker {
-            claims,
-            owners,
-            flights,
-            ..
-        } = &mut self.workers[worker];
-        for step in claims.take_steps() {
+        let worker = &mut self.workers[worker];
+        for step in worker.claims.take_steps() {
             match step {
                 Step::Acquire(index) => {
-                    flights.push(Flight {
-                        call: Call::Acquire(index),
-                        sent_at,
-                        answer: None,
-                    });
+                    worker
+                        .flights
+                        .push(Flight::new(Call::Acquire(index), self.now));
                 }
                 Step::Release(lease) => {
-                    flights.push(Flight {
-                        call: Call::Release(lease),
-                        sent_at,
-                        answer: None,
-                    });
+                    worker
+                        .flights
+                        .push(Flight::new(Call::Release(lease), self.now));
                 }
                 Step::HandOver(lease) => {
                     let index = lease.partition.index;
@@ -281,15 +262,21 @@ impl World {
                         should_stop: false,
                         lost: false,
                     };
-                    assert!(owners.insert(index, owner).is_none(), "one owner at a time");
+                    assert!(
+                        worker.owners.insert(index, owner).is_none(),
+                        "one owner at a time"
+                    );
                 }
                 Step::RequestRelease(index) => {
-                    owners.get_mut(&index).expect("it has an owner").should_stop = true;
+                    worker
+                        .owners
+                        .get_mut(&index)
+                        .expect("it has an owner")
+                        .should_stop = true;
                 }
                 Step::Lose(lease) => {
-                    let owner = owners
-                        .get_mut(&lease.partition.index)
-                        .expect("it has an owner");
+                    let owner = worker.owners.get_mut(&lease.partition.index);
+                    let owner = owner.expect("it has an owner");
                     assert_eq!(owner.lease, lease);
                     owner.lost = true;
                 }
@@ -312,10 +299,10 @@ impl World {
     /// All calls succeed at once, and owners stop when they should.
     pub(crate) fn calm_round(&mut self) {
         self.pass(TIMING.survey_pause(false));
-        for worker in (0..WORKERS)
-            .filter(|worker| !self.workers[*worker].dead)
-            .collect::<Vec<_>>()
-        {
+        for worker in 0..WORKERS {
+            if self.workers[worker].dead {
+                continue;
+            }
             self.ask(worker, true);
             self.ask(worker, false);
             while !self.workers[worker].flights.is_empty() {
@@ -323,16 +310,11 @@ impl World {
                 self.deliver(worker, 0);
                 self.obey(worker);
             }
-            let stops = |(index, owner): (&u32, &Owner)| {
-                (owner.should_stop || owner.lost).then_some(*index)
-            };
-            for index in self.workers[worker]
-                .owners
-                .iter()
-                .filter_map(stops)
-                .collect::<Vec<_>>()
-            {
-                self.hand_back(worker, index);
+            for index in 0..PARTITIONS {
+                let owner = self.workers[worker].owners.get(&index);
+                if owner.is_some_and(|owner| owner.should_stop || owner.lost) {
+                    self.hand_back(worker, index);
+                }
             }
             self.obey(worker);
         }

@@ -48,7 +48,14 @@ fn table(name: &str, rank: u32, is_ordered: bool) -> Table {
 }
 
 fn catalog() -> Catalog {
-    Catalog::new("public", [table("parent", 0, false), table("child", 1, false), table("log", 0, true)])
+    Catalog::new(
+        "public",
+        [
+            table("parent", 0, false),
+            table("child", 1, false),
+            table("log", 0, true),
+        ],
+    )
 }
 
 fn changes(catalog: &Catalog, operations: &[String]) -> Vec<Change> {
@@ -71,7 +78,9 @@ fn operation() -> impl Strategy<Value = String> {
                 format!(r#"{{"op":"{verb}","table":"{table}","row":{{"id":{id},{set}}}}}"#)
             }
             "update" => {
-                format!(r#"{{"op":"update","table":"{table}","key":{{"id":{id}}},"set":{{{set}}}}}"#)
+                format!(
+                    r#"{{"op":"update","table":"{table}","key":{{"id":{id}}},"set":{{{set}}}}}"#
+                )
             }
             "delete" => format!(r#"{{"op":"delete","table":"{table}","key":{{"id":{id}}}}}"#),
             _ => format!(
@@ -154,5 +163,8 @@ fn parents_are_written_first_and_deleted_last() {
         (Verb::Delete, "child"),
         (Verb::Delete, "parent"),
     ];
-    assert_eq!(order, expected.map(|(verb, table)| (verb, table.to_owned())));
+    assert_eq!(
+        order,
+        expected.map(|(verb, table)| (verb, table.to_owned()))
+    );
 }

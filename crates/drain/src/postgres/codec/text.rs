@@ -1,0 +1,118 @@
+//! `text`, `varchar(n)`, `char(n)`, `name`, `citext`: the bytes of the string.
+//!
+//! A text that is too long is refused and never cut, not even where only blanks would go.
+
+use serde_json::value::RawValue;
+
+use super::scalar::{Scalar, has_nul, too_long, wrong_type};
+use crate::catalog::Codec;
+use crate::rejection::Rejection;
+
+/// How much text a column holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    /// As much as an entry can have.
+    None,
+    /// So many characters.
+    Characters(usize),
+    /// So many bytes.
+    Bytes(usize),
+}
+
+/// JSON strings only: a number in a text column is a mistake of the sender.
+#[derive(Debug)]
+pub(super) struct Text {
+    /// The column's length.
+    pub(super) limit: Limit,
+    /// Whether two texts are equal to the database only when their bytes are.
+    pub(super) is_exact: bool,
+}
+
+impl Codec for Text {
+    fn encode(&self, json: &RawValue, cell: &mut Vec<u8>) -> Result<(), Rejection> {
+        let text = Scalar::text(json, "a string")?;
+        if text.as_bytes().contains(&0) {
+            return Err(has_nul());
+        }
+        match self.limit {
+            // A character has at least one byte, so short texts need no counting.
+            Limit::Characters(max) if text.len() > max && text.chars().count() > max => {
+                return Err(too_long(format!("the text has more than {max} characters")));
+            }
+            Limit::Bytes(max) if text.len() > max => {
+                return Err(too_long(format!("the text has more than {max} bytes")));
+            }
+            _ => cell.extend_from_slice(text.as_bytes()),
+        }
+        Ok(())
+    }
+
+    fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+}
+
+/// An enum: one of its labels.
+#[derive(Debug)]
+pub(super) struct Label {
+    /// All labels, in the enum's order.
+    pub(super) labels: Vec<String>,
+}
+
+/// How many labels a reason lists at most.
+const LISTED_LABELS_MAX: usize = 20;
+
+impl Codec for Label {
+    fn encode(&self, json: &RawValue, cell: &mut Vec<u8>) -> Result<(), Rejection> {
+        let text = Scalar::text(json, "a string with one of the enum's labels")?;
+        if !self.labels.iter().any(|label| *label == text) {
+            let listed: Vec<_> =
+                self.labels.iter().take(LISTED_LABELS_MAX).map(String::as_str).collect();
+            let more = if self.labels.len() > LISTED_LABELS_MAX { ", …" } else { "" };
+            return Err(wrong_type(format!(
+                "the enum has no such label; it has {}{more}",
+                listed.join(", ")
+            )));
+        }
+        cell.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scalar::tests::{encode, refusal};
+    use super::*;
+    use crate::rejection::Code;
+
+    fn text(limit: Limit) -> Text {
+        Text { limit, is_exact: true }
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_and_nothing_is_cut() {
+        let three = text(Limit::Characters(3));
+        assert_eq!(encode(&three, "\"äöü\"").expect("three characters"), "äöü".as_bytes());
+        assert_eq!(refusal(&three, "\"abcd\""), Code::OutOfRange);
+        assert_eq!(refusal(&three, "\"abc \""), Code::OutOfRange);
+        assert_eq!(refusal(&text(Limit::Bytes(3)), "\"äö\""), Code::OutOfRange);
+    }
+
+    #[test]
+    fn only_strings_without_nul_are_text() {
+        let any = text(Limit::None);
+        assert_eq!(encode(&any, r#""a\u0041\n""#).expect("text"), b"aA\n");
+        assert_eq!(refusal(&any, r#""a\u0000""#), Code::OutOfRange);
+        for json in ["1", "true", "{}", "[]", r#""\udc00""#] {
+            assert_eq!(refusal(&any, json), Code::WrongType, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_label_is_refused_with_the_known_ones() {
+        let mood = Label { labels: vec!["sad".to_owned(), "ok".to_owned()] };
+        assert_eq!(encode(&mood, "\"ok\"").expect("a label"), b"ok");
+        let rejection = encode(&mood, "\"Ok\"").expect_err("another case");
+        assert!(rejection.reason.contains("sad, ok"), "{rejection}");
+    }
+}

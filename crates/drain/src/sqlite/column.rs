@@ -1,0 +1,50 @@
+//! Numbers and entry ids in the columns of the drain's own tables.
+//!
+//! SQLite's integers are signed. A number above `i64::MAX` is refused before it is written, so a
+//! negative one in a column was not written by Tidegate.
+
+use rusqlite::Row;
+use tidegate_store::{EntryId, Partition};
+
+use super::failure::from_sqlite;
+use crate::error::{Error, Result};
+
+/// A number as SQLite takes it; `what` names it in the error.
+pub(super) fn to_sql(number: u64, what: &str) -> Result<i64> {
+    i64::try_from(number).map_err(|e| {
+        Error::Invalid(format!("{what} {number} is larger than a SQLite integer: {e}"))
+    })
+}
+
+/// An entry id as two columns.
+pub(super) fn id_to_sql(id: EntryId) -> Result<(i64, i64)> {
+    Ok((to_sql(id.ms, "entry id")?, to_sql(id.sequence, "entry id")?))
+}
+
+/// Reads a number that is never negative.
+pub(super) fn number<T: TryFrom<i64>>(row: &Row<'_>, column: &str) -> Result<T> {
+    let value: i64 = row.get(column).map_err(from_sqlite)?;
+    // The target's own error says less than the column and the number.
+    T::try_from(value)
+        .map_err(|_out_of_range| Error::Corrupt(format!("column {column} holds {value}")))
+}
+
+/// Reads an entry id from the columns `<name>_ms` and `<name>_sequence`.
+pub(super) fn entry_id(row: &Row<'_>, [ms, sequence]: [&str; 2]) -> Result<EntryId> {
+    Ok(EntryId::new(number(row, ms)?, number(row, sequence)?))
+}
+
+/// How a shard stands in the drain's tables.
+#[derive(Clone, Debug)]
+pub(super) struct ShardKey {
+    /// The stream's name.
+    pub(super) stream: String,
+    /// The shard's index.
+    pub(super) shard: u32,
+}
+
+impl From<&Partition> for ShardKey {
+    fn from(partition: &Partition) -> Self {
+        Self { stream: partition.stream.as_str().to_owned(), shard: partition.index }
+    }
+}
