@@ -106,7 +106,7 @@ impl Ownership {
 
     /// Does what is due at `now`.
     fn advance(&mut self, now: Instant) {
-        
+        self.claims.expire(now);
         match &mut self.phase {
             Phase::Sharing => {
                 if self.survey.try_start(now) {
