@@ -15,7 +15,7 @@
 //! * [`entry`] is what a partition holds,
 //! * [`lease`] says who may read and acknowledge a partition,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
-//! * `redis` and `sqlite` are its two backends, opened by [`connect`].
+//! * `redis` and `sqlite` are its two backends, opened by [`connect()`].
 
 mod connect;
 pub mod entry;

@@ -66,7 +66,12 @@ impl RedisStore {
         let waiter = Waiter::new(&config);
         let server = Server::connect(config).await?;
         let scripts = Scripts::load(&server).await?;
-        Ok(Self { server, scripts, waiter, entry_size: EntrySize::new() })
+        Ok(Self {
+            server,
+            scripts,
+            waiter,
+            entry_size: EntrySize::new(),
+        })
     }
 }
 
@@ -98,7 +103,9 @@ impl Store for RedisStore {
         timeout: Duration,
         interrupt: &Notify,
     ) -> Result<Vec<usize>> {
-        self.waiter.wait_for_entries(&self.server, positions, timeout, interrupt).await
+        self.waiter
+            .wait_for_entries(&self.server, positions, timeout, interrupt)
+            .await
     }
 
     async fn fetch(&self, lease: &Lease, fetch: Fetch, limit: ReadLimit) -> Result<Vec<Entry>> {

@@ -12,10 +12,12 @@ use bytes::Bytes;
 use rustis::client::{Client, Config};
 use rustis::resp::{Command, CommandBuilder, cmd};
 use serde::{Serialize, Serializer};
+use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::reply::Reply;
 use super::script::Script;
+use super::settings::CONNECT_TIMEOUT;
 use crate::{Error, Result};
 
 /// The oldest server whose streams count what was ever added (`entries-added`, group `lag`).
@@ -29,7 +31,7 @@ pub(super) struct Server {
 impl Server {
     /// Connects, logs in, and looks whether the server is new enough.
     pub(super) async fn connect(config: Config) -> Result<Self> {
-        let client = Client::connect(config).await.map_err(Failure::Client)?;
+        let client = connect(config).await?;
         let server = Self { client };
         server.check_version().await?;
         Ok(server)
@@ -95,6 +97,13 @@ fn check_version(version: &str) -> Result<()> {
             "the server's version is {version:?}"
         ))),
     }
+}
+
+/// Opens a connection. The client has a limit for the dial and one for the login, but none for
+/// what TLS says in between, so this one is for everything.
+pub(super) async fn connect(config: Config) -> Result<Client, Failure> {
+    let client = timeout(CONNECT_TIMEOUT, Client::connect(config)).await;
+    Ok(client.map_err(|_elapsed| Failure::TimedOut)??)
 }
 
 /// Sends one command over a client, and tells a reply from an error reply.

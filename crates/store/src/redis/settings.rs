@@ -11,8 +11,8 @@ use url::Url;
 use super::failure::Failure;
 use crate::Result;
 
-/// How long the server may take to answer a connection and its login.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take until a connection is open and logged in.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a command that doesn't wait for entries may take: a dead link is then an error, not
 /// a call that never returns.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);

@@ -27,7 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 
 use super::failure::Failure;
 use super::reply::Reply;
-use super::server::{Server, send};
+use super::server::{Server, connect, send};
 use super::settings::{self, COMMAND_TIMEOUT};
 use super::{Result, keys};
 use crate::entry::EntryId;
@@ -118,9 +118,7 @@ impl Waiter {
     }
 
     async fn connect(&self, server: &Server) -> Result<Reader> {
-        let client = Client::connect(self.config.clone())
-            .await
-            .map_err(Failure::Client)?;
+        let client = connect(self.config.clone()).await?;
         let id = connection_id(&client).await?;
         // Nothing is blocked yet; this only asks whether the user may.
         let block_max = match unblock(server, id).await {

@@ -31,6 +31,12 @@ const PAGE_BYTES: u32 = 8192;
 /// The log is cut to this size when it starts again from its beginning.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Pages kept in memory by the writer: the ends of some dozens of partitions, and their way there.
+const CACHE_KIB_WRITER: i64 = 32 * 1024;
+
+/// Pages kept in memory by one reader.
+const CACHE_KIB_READER: i64 = 8 * 1024;
+
 /// More than the store has statements.
 const STATEMENTS_CACHED: usize = 64;
 
@@ -63,8 +69,13 @@ pub(super) fn open(path: &Path, access: Access) -> Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX.to_string())?;
-    if access == Access::Read {
-        connection.pragma_update(None, "query_only", true)?;
+    // A negative size counts KiB, a positive one pages.
+    match access {
+        Access::Write => connection.pragma_update(None, "cache_size", -CACHE_KIB_WRITER)?,
+        Access::Read => {
+            connection.pragma_update(None, "cache_size", -CACHE_KIB_READER)?;
+            connection.pragma_update(None, "query_only", true)?;
+        }
     }
     Ok(connection)
 }

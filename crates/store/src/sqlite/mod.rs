@@ -13,7 +13,7 @@
 //! In the order of the flow: [`connection`] and [`schema`] open the file, [`writer`] and
 //! [`readers`] run the work, which is in [`partition`], [`append`] (with [`codec`]), [`read`],
 //! [`watch`], [`lease`], [`group`], [`trim`], [`lag`] and [`member`]; [`clock`] gives the time,
-//! [`column`] and [`failure`] translate SQLite's numbers and errors.
+//! [`mod@column`] and [`failure`] translate SQLite's numbers and errors.
 
 mod append;
 mod clock;

@@ -35,7 +35,7 @@ const TRANSACTION_TIME_MAX: Duration = Duration::from_millis(20);
 const TURN_TIME_MAX: Duration = Duration::from_millis(20);
 
 /// …for long enough that another process, which looks every [`BUSY_POLL`], finds it free.
-const TURN_GAP: Duration = BUSY_POLL.saturating_mul(2);
+const TURN_GAP: Duration = BUSY_POLL.saturating_add(Duration::from_micros(500));
 
 /// The handle of the writer thread.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use std::fmt::Debug;
 
-use tidegate_store::{Error, Fetch, Lease, Result, Store, WorkerId};
+use tidegate_store::{Epoch, Error, Fetch, Lease, Result, Store, WorkerId};
 
 use crate::site::{
-    ALL, SHORT, Site, append, eventually, group, ids, lag, own, partition, read_all, succeed,
+    ALL, LONG, SHORT, Site, append, eventually, group, ids, lag, own, partition, read_all, succeed,
 };
 
 #[track_caller]
@@ -115,4 +115,26 @@ pub(crate) async fn another_worker_with_the_same_epoch_cannot_acknowledge(site: 
         ..lease
     };
     assert_lost(store.acknowledge(&misplaced, &appended).await, &misplaced);
+}
+
+pub(crate) async fn an_older_epoch_of_the_same_worker_cannot_acknowledge(site: Site) {
+    let store = site.open().await;
+    let appended = append(&*store, &partition(0), 0..5).await;
+    let older = own(&*store, "readers", &partition(0)).await;
+    store.fetch(&older, Fetch::New, ALL).await.unwrap();
+    store.release_lease(&older).await.unwrap();
+    let newer = store
+        .try_acquire_lease(&older.group, &older.partition, older.worker, LONG, Epoch(0))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_lost(store.acknowledge(&older, &appended).await, &older);
+    assert_eq!(
+        store
+            .renew_leases(&[older, newer.clone()], LONG)
+            .await
+            .unwrap(),
+        [false, true]
+    );
+    assert_eq!(store.acknowledge(&newer, &appended).await.unwrap(), 5);
 }

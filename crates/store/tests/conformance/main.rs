@@ -79,7 +79,8 @@ conformance! {
         stale_owner_cannot_trim,
         an_owner_that_released_cannot_acknowledge,
         an_owner_whose_lease_has_ended_cannot_fetch,
-        another_worker_with_the_same_epoch_cannot_acknowledge;
+        another_worker_with_the_same_epoch_cannot_acknowledge,
+        an_older_epoch_of_the_same_worker_cannot_acknowledge;
     trim:
         trim_deletes_what_every_group_has_acknowledged,
         trim_spares_what_a_slower_group_has_not_acknowledged,

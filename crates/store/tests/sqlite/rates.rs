@@ -100,6 +100,68 @@ async fn batches() {
     }
 }
 
+/// What a drain does to the store: entries come and go, and few are held.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it measures, and proves nothing"]
+async fn a_drain_that_keeps_up() {
+    let (_directory, path) = place();
+    let store = open(&path).await;
+    let began = Instant::now();
+    let callers: Vec<_> = (0..4)
+        .map(|index| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let lease = own(&store, index, DEADLINE * 10).await;
+                let value = "x".repeat(300);
+                let mut after = EntryId::ZERO;
+                for _ in 0..CALLS / 4 {
+                    let entries = (0..ENTRIES_PER_CALL)
+                        .map(|_| entry(index, &value))
+                        .collect();
+                    store.append(entries).await.unwrap();
+                    let read = store
+                        .read_after(&partition(index), after, PAGE)
+                        .await
+                        .unwrap();
+                    after = read.last().unwrap().id;
+                    store.acknowledge_through(&lease, after).await.unwrap();
+                    store.trim(&lease).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    say(
+        "append, read, acknowledge through, trim, 4 callers",
+        TOTAL,
+        began.elapsed(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it measures, and proves nothing"]
+async fn batches_of_four_callers() {
+    let (_directory, path) = place();
+    let store = open(&path).await;
+    let began = Instant::now();
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { append(&store, 300, 8).await })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    say(
+        "append, 300 B, 8 partitions, 4 callers",
+        4 * TOTAL,
+        began.elapsed(),
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it measures, and proves nothing"]
 async fn single_calls() {
