@@ -1,2 +1,86 @@
-//! placeholder
-fn main() {}
+//! `tidegate-bench`: measures Tidegate beside its limit and its peers, in one run.
+//!
+//! Redis, PostgreSQL and the measured programs share one machine, so a figure alone says little;
+//! the ratios of figures that were measured in turn in one run say what is promised.
+//!
+//! ```text
+//! args ─► servers of our own ─► load ─► one contestant in a process of its own ─► check ─► table
+//!                                 └───────────── again, in turn ◄──────────────────┘
+//! ```
+//!
+//! In the order of the flow:
+//!
+//! * [`drain`] measures the drain,
+//! * [`servers`] starts what is measured against, [`disk`] says how slow its disk is,
+//! * [`usage`] is what a run costs: time, processor, memory,
+//! * [`table`] prints.
+//!
+//! Progress goes to the standard error, results to the standard output. The exit code says whether
+//! everything could be measured and every result was right, whatever the figures are. If the
+//! process dies, its servers die with it.
+
+#![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
+
+mod disk;
+mod drain;
+mod error;
+mod servers;
+mod table;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Tidegate beside its limit and its peers, in one run.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate-bench", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What is to be measured.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Operations from Redis into PostgreSQL: the drain, a drainer without batches, and COPY.
+    Drain(drain::DrainArgs),
+
+    /// One run of one contestant, in a process of its own.
+    #[command(hide = true)]
+    DrainRun {
+        /// The run as JSON.
+        #[arg(value_parser = drain::Run::parse)]
+        run: drain::Run,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Drain(args) => Box::pin(drain::measure(&args)).await,
+        Command::DrainRun { run } => Box::pin(drain::run_one(&run)).await,
+    };
+    ended.map_or_else(
+        |error| {
+            eprintln!("tidegate-bench: {error}");
+            ExitCode::FAILURE
+        },
+        |text| {
+            println!("{text}");
+            ExitCode::SUCCESS
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -412,7 +412,7 @@ impl<'a, 'h> Work<'a, 'h> {
 }
 
 /// From an entry to its changes and the rows they touch.
-fn decode(
+pub(crate) fn decode(
     envelope: &Envelope,
     catalog: &Catalog,
     rules: &Rules,

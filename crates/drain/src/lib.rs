@@ -21,7 +21,8 @@
 //! * [`apply`] is one transaction from entries to commit, `shard` the loop around it,
 //! * [`worker`] runs the shards that this process owns, under [`options`]; an [`observer`] may
 //!   watch,
-//! * [`status`] and [`revive`] are for people: sums, proofs, and second tries.
+//! * [`preview`], [`status`] and [`revive`] are for people: a look ahead, sums and proofs, second
+//!   tries.
 
 pub mod apply;
 mod arrivals;
@@ -39,6 +40,7 @@ pub mod options;
 mod outage;
 pub mod plan;
 mod postgres;
+pub mod preview;
 pub mod rejection;
 pub mod revive;
 pub mod route;

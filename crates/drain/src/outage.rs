@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::error::Error;
 
@@ -12,28 +12,54 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Whether the shards of this process are waiting for a server. Shared by all of them, so that
-/// the log has one line when it begins and one when it is over.
+/// How long after the last failure an outage is believed to be over: while a server comes back,
+/// some shards get through before others have noticed that their connection is broken.
+const OVER_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether the shards of this process are waiting for the target database. Shared by all of them,
+/// so that the log has one line when it begins and one when it is over. (Of the store's outages
+/// the ownership speaks, which asks the store all the time.)
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
-    since: Mutex<Option<Instant>>,
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    since: Instant,
+    last_failure: Instant,
 }
 
 impl Outage {
     /// A shard has failed and will try again.
     pub(crate) fn begins(&self, error: &Error) {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.is_none() {
-            *since = Some(Instant::now());
+        if matches!(error, Error::Store(_)) {
+            debug!(%error, "a shard waits for the store");
+            return;
+        }
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
             warn!(%error, "draining waits and tries again; nothing is lost");
         }
+        let since = known.map_or(now, |known| known.since);
+        *known = Some(Known {
+            since,
+            last_failure: now,
+        });
     }
 
     /// A shard has got through.
     pub(crate) fn is_over(&self) {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = since.take() {
-            info!(waited_ms = since.elapsed().as_millis(), "draining goes on");
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outage) = *known
+            && outage.last_failure.elapsed() >= OVER_AFTER
+        {
+            *known = None;
+            info!(
+                waited_ms = outage.since.elapsed().as_millis(),
+                "draining goes on"
+            );
         }
     }
 }

@@ -134,6 +134,7 @@ impl Shard<'_> {
         while !self.stop.is_cancelled() {
             self.apply_waiting(&mut claim, &catalog).await?;
             if ahead.is_empty() {
+                self.shared.outage.is_over();
                 if let Some(position) = unacknowledged.take() {
                     self.acknowledge(position).await?;
                 }

@@ -264,7 +264,7 @@ async fn a_wait_works_again_after_a_restart() {
             .wait_for_entries(&positions, short, &never)
             .await
             .unwrap(),
-        []
+        Vec::<usize>::new()
     );
 
     // The server dies while a read blocks: the wait ends at once, not at its timeout.
@@ -374,7 +374,7 @@ async fn a_user_without_client_unblock_is_interrupted_late_but_is() {
     let wait = store.wait_for_entries(&positions, DEADLINE * 10, &interrupt);
     assert_eq!(
         tokio::time::timeout(DEADLINE, wait).await.unwrap().unwrap(),
-        []
+        Vec::<usize>::new()
     );
 }
 

@@ -78,8 +78,8 @@ pub(crate) struct SendArgs {
     /// A file of operations, one JSON object a line; - for the standard input.
     pub(crate) file: String,
 
-    /// Refuse a file with a line that would become a dead letter, before anything is sent. The
-    /// standard input can't be read twice: there, stop at the first such line.
+    /// Refuse a file with a line that would become a dead letter, before anything is sent. A
+    /// pipe can't be read twice: there, stop at the first such line.
     #[arg(long)]
     pub(crate) strict: bool,
 

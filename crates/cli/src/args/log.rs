@@ -15,7 +15,13 @@ pub(crate) struct LogArgs {
     pub(crate) log_level: Option<String>,
 
     /// How a line of the log looks.
-    #[arg(long, global = true, value_enum, default_value_t, env = "TIDEGATE_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "TIDEGATE_LOG_FORMAT"
+    )]
     pub(crate) log_format: LogFormat,
 }
 

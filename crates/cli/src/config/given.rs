@@ -74,12 +74,18 @@ pub(crate) fn from_file(file: Option<&Path>) -> Result<Vec<Given>, Error> {
             return Ok(Vec::new());
         }
         Err(source) => {
-            return Err(Error::Unreadable { file: path.display().to_string(), source });
+            return Err(Error::Unreadable {
+                file: path.display().to_string(),
+                source,
+            });
         }
     };
-    let table = File::from_str(&text, FileFormat::Toml).collect().map_err(|error| {
-        Error::NotToml { file: path.display().to_string(), reason: without_source_line(&error) }
-    })?;
+    let table = File::from_str(&text, FileFormat::Toml)
+        .collect()
+        .map_err(|error| Error::NotToml {
+            file: path.display().to_string(),
+            reason: without_source_line(&error),
+        })?;
     let origin = Origin::File(path.to_owned());
     let mut given = Vec::new();
     for (section, value) in table {
@@ -90,7 +96,11 @@ pub(crate) fn from_file(file: Option<&Path>) -> Result<Vec<Given>, Error> {
                 origin: origin.clone(),
             })),
             _ => {
-                given.push(Given { name: section, value: value.into(), origin: origin.clone() });
+                given.push(Given {
+                    name: section,
+                    value: value.into(),
+                    origin: origin.clone(),
+                });
             }
         }
     }
@@ -106,8 +116,12 @@ pub(crate) fn from_env(
 ) -> Vec<Given> {
     let mut given = Vec::new();
     for (variable, value) in variables {
-        let Ok(variable) = variable.into_string() else { continue };
-        let Some(key) = variable.strip_prefix(ENV_PREFIX) else { continue };
+        let Ok(variable) = variable.into_string() else {
+            continue;
+        };
+        let Some(key) = variable.strip_prefix(ENV_PREFIX) else {
+            continue;
+        };
         let name = key.to_ascii_lowercase().replace(ENV_SEPARATOR, ".");
         match value.into_string() {
             Ok(value) => given.push(Given {
@@ -158,8 +172,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("t.toml");
         std::fs::write(&file, "[store]\nurl = \"redis://:hunter2@host\n").expect("written");
-        let error = from_file(Some(&file)).expect_err("must be refused").to_string();
-        assert!(error.contains("line 2") && error.contains("t.toml"), "{error}");
+        let error = from_file(Some(&file))
+            .expect_err("must be refused")
+            .to_string();
+        assert!(
+            error.contains("line 2") && error.contains("t.toml"),
+            "{error}"
+        );
         assert!(!error.contains("hunter2"), "{error}");
     }
 

@@ -25,19 +25,34 @@ pub(crate) struct Key {
 
 /// All settings, in the order in which they are shown.
 pub(crate) const KEYS: &[Key] = &[
-    Key { name: "store.url", slot: |s| Slot::StoreUrl(&mut s.store_url) },
-    Key { name: "sink.url", slot: |s| Slot::SinkUrl(&mut s.sink_url) },
+    Key {
+        name: "store.url",
+        slot: |s| Slot::StoreUrl(&mut s.store_url),
+    },
+    Key {
+        name: "sink.url",
+        slot: |s| Slot::SinkUrl(&mut s.sink_url),
+    },
     Key {
         name: "sink.connections",
         slot: |s| Slot::Count(&mut s.postgres.connections_max, 1..=CONNECTIONS_MAX),
     },
-    Key { name: "sink.schema", slot: |s| Slot::Schema(&mut s.postgres.schema) },
-    Key { name: "drain.stream", slot: |s| Slot::Stream(&mut s.drain.stream) },
+    Key {
+        name: "sink.schema",
+        slot: |s| Slot::Schema(&mut s.postgres.schema),
+    },
+    Key {
+        name: "drain.stream",
+        slot: |s| Slot::Stream(&mut s.drain.stream),
+    },
     Key {
         name: "drain.partitions",
         slot: |s| Slot::Partitions(&mut s.drain.partitions, 1..=PARTITIONS_MAX),
     },
-    Key { name: "drain.batch_max", slot: |s| Slot::Count(&mut s.drain.batch_max, 1..=100_000) },
+    Key {
+        name: "drain.batch_max",
+        slot: |s| Slot::Count(&mut s.drain.batch_max, 1..=100_000),
+    },
     Key {
         name: "drain.batch_bytes_max",
         slot: |s| Slot::Count(&mut s.drain.batch_bytes_max, 1 << 10..=1 << 30),
@@ -50,7 +65,10 @@ pub(crate) const KEYS: &[Key] = &[
         name: "drain.parent_wait",
         slot: |s| Slot::Time(&mut s.drain.parent_wait, Duration::ZERO..=PARENT_WAIT_MAX),
     },
-    Key { name: "drain.held_max", slot: |s| Slot::Count(&mut s.drain.held_max, 1..=10_000_000) },
+    Key {
+        name: "drain.held_max",
+        slot: |s| Slot::Count(&mut s.drain.held_max, 1..=10_000_000),
+    },
     Key {
         name: "drain.lease_ttl",
         slot: |s| Slot::Time(&mut s.drain.lease_ttl, LEASE_TTL_MIN..=LEASE_TTL_MAX),
@@ -73,7 +91,10 @@ pub(crate) fn unknown(name: &str) -> String {
     if siblings.is_empty() {
         return format!("{name} is unknown; the sections are [store], [sink] and [drain]");
     }
-    format!("{name} is unknown; the keys of [{section}] are {}", siblings.join(", "))
+    format!(
+        "{name} is unknown; the keys of [{section}] are {}",
+        siblings.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -85,12 +106,19 @@ mod tests {
     #[test]
     fn every_bound_is_one_that_the_drain_takes() {
         for key in KEYS {
-            let Slot::Count(_, bounds) = (key.slot)(&mut Settings::default()) else { continue };
+            let Slot::Count(_, bounds) = (key.slot)(&mut Settings::default()) else {
+                continue;
+            };
             for value in [*bounds.start(), *bounds.end()] {
                 let mut settings = Settings::default();
                 let written = Written::Number(i64::try_from(value).expect("fits"));
-                (key.slot)(&mut settings).set(&written).unwrap_or_else(|r| panic!("{}", r.allowed));
-                settings.drain.check().unwrap_or_else(|error| panic!("{}: {error}", key.name));
+                (key.slot)(&mut settings)
+                    .set(&written)
+                    .unwrap_or_else(|r| panic!("{}", r.allowed));
+                settings
+                    .drain
+                    .check()
+                    .unwrap_or_else(|error| panic!("{}: {error}", key.name));
             }
         }
     }

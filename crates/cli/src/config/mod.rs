@@ -88,11 +88,18 @@ impl Config {
         let mut mistakes = Vec::new();
         let mut given = given::from_file(file)?;
         given.extend(given::from_env(env, &mut mistakes));
-        let mut config = Self { settings: Settings::default(), origins: HashMap::new() };
+        let mut config = Self {
+            settings: Settings::default(),
+            origins: HashMap::new(),
+        };
         for one in given {
             config.take(one, &mut mistakes);
         }
-        if mistakes.is_empty() { Ok(config) } else { Err(Error::Invalid(mistakes)) }
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(Error::Invalid(mistakes))
+        }
     }
 
     fn take(&mut self, given: Given, mistakes: &mut Vec<String>) {
@@ -122,12 +129,18 @@ mod tests {
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     }
 
     fn shown(config: &mut Config) -> Vec<(String, String)> {
         let show = |key: &keys::Key| {
-            (key.name.to_owned(), (key.slot)(&mut config.settings).show().to_string())
+            (
+                key.name.to_owned(),
+                (key.slot)(&mut config.settings).show().to_string(),
+            )
         };
         KEYS.iter().map(show).collect()
     }
@@ -139,8 +152,10 @@ mod tests {
     #[test]
     fn the_example_file_holds_the_defaults() {
         let mut example = Config::read(Some(&example()), std::iter::empty()).expect("valid");
-        let mut default =
-            Config { settings: Settings::default(), origins: HashMap::new() };
+        let mut default = Config {
+            settings: Settings::default(),
+            origins: HashMap::new(),
+        };
         assert_eq!(shown(&mut example), shown(&mut default));
     }
 
@@ -149,10 +164,14 @@ mod tests {
         let text = std::fs::read_to_string(example()).expect("the file");
         for key in KEYS {
             let (section, name) = key.name.split_once('.').expect("a section and a name");
-            let section = text.split(&format!("[{section}]")).nth(1).expect("the section");
+            let section = text
+                .split(&format!("[{section}]"))
+                .nth(1)
+                .expect("the section");
             let section = section.split("\n[").next().unwrap_or_default();
             let is_named = section.lines().any(|line| {
-                line.trim_start_matches("# ").starts_with(&format!("{name} = "))
+                line.trim_start_matches("# ")
+                    .starts_with(&format!("{name} = "))
             });
             assert!(is_named, "{} is not in tidegate.example.toml", key.name);
         }
@@ -163,11 +182,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("t.toml");
         std::fs::write(&file, "[drain]\nbatch_max = 10\nheld_max = 20\n").expect("written");
-        let env = env(&[("TIDEGATE__DRAIN__BATCH_MAX", "30"), ("TIDEGATE_LOG", "debug")]);
+        let env = env(&[
+            ("TIDEGATE__DRAIN__BATCH_MAX", "30"),
+            ("TIDEGATE_LOG", "debug"),
+        ]);
         let config = Config::read(Some(&file), env.into_iter()).expect("valid");
         assert_eq!(config.settings.drain.batch_max, 30);
         assert_eq!(config.settings.drain.held_max, 20);
-        assert_eq!(config.origin("drain.batch_max").to_string(), "TIDEGATE__DRAIN__BATCH_MAX");
+        assert_eq!(
+            config.origin("drain.batch_max").to_string(),
+            "TIDEGATE__DRAIN__BATCH_MAX"
+        );
         assert_eq!(config.origin("drain.held_max"), &Origin::File(file));
         assert_eq!(config.origin("drain.stream"), &Origin::Default);
     }
@@ -186,7 +211,10 @@ mod tests {
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.contains("drain.batch_max = \"0\" (TIDEGATE__DRAIN__BATCH_MAX): use 1 to"));
         assert!(text.contains("drain.lease_ttl = \"soon\""), "{text}");
-        assert!(text.contains("TIDEGATE__DRAIN__BATCHES: drain.batches is unknown"), "{text}");
+        assert!(
+            text.contains("TIDEGATE__DRAIN__BATCHES: drain.batches is unknown"),
+            "{text}"
+        );
         assert!(!text.contains("hunter2"), "{text}");
     }
 }

@@ -1,8 +1,5 @@
 //! The settings that the program works with, and their defaults.
 
-use std::fmt;
-use std::time::Duration;
-
 use secrecy::SecretString;
 use tidegate_drain::{Options, PostgresOptions};
 use tidegate_store::StreamName;
@@ -15,14 +12,30 @@ const PARTITIONS_DEFAULT: u32 = 64;
 const URL_DEFAULT: &str = "sqlite://tidegate.sqlite";
 
 /// Every setting, checked.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Where the stream is. It may hold a password.
     pub(crate) store_url: SecretString,
     /// Where the tables are. It may hold a password.
     pub(crate) sink_url: SecretString,
-    /// How the sink is used where it is a PostgreSQL.
+    /// How the sink is used where it is PostgreSQL.
     pub(crate) postgres: PostgresOptions,
     /// How the stream is drained.
     pub(crate) drain: Options,
+}
+
+impl Default for Settings {
+    #[expect(
+        clippy::expect_used,
+        reason = "the name is a constant, and every test builds it"
+    )]
+    fn default() -> Self {
+        let stream = StreamName::new(STREAM_DEFAULT).expect("a valid name");
+        Self {
+            store_url: URL_DEFAULT.into(),
+            sink_url: URL_DEFAULT.into(),
+            postgres: PostgresOptions::default(),
+            drain: Options::new(stream, PARTITIONS_DEFAULT),
+        }
+    }
 }

@@ -1,82 +1,149 @@
-//! PostgreSQL as a target database.
+//! The PostgreSQL sink: the target database behind a small pool of connections.
+//!
+//! * [`pool`] and [`tls`] make connections, [`session`] is one of them inside of a transaction,
+//! * [`schema`] keeps the drain's own tables, [`ledger`] and [`letters`] are their statements,
+//! * [`catalog`] reads the user's tables and gives each column one of the [`codec`]s,
+//! * [`transaction`] applies units: [`method`] chooses how, [`statement`] makes the text,
+//!   [`write`] sends it with [`parameter`]s through a [`pipeline`], or by [`copy`],
+//! * [`failure`] judges errors, [`culprits`] names the rows at fault, [`refusal`] says why.
+//!
+//! Everything durable happens in one transaction per batch, so a process that dies anywhere in
+//! here leaves the database as it was.
 
-use std::sync::Arc;
+mod catalog;
+mod codec;
+mod copy;
+mod culprits;
+mod failure;
+mod identifier;
+mod ledger;
+mod letters;
+mod method;
+mod parameter;
+mod pipeline;
+mod pool;
+mod refusal;
+mod schema;
+mod session;
+mod statement;
+mod tls;
+mod transaction;
+mod write;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use deadpool_postgres::Pool;
 use tidegate_store::{Epoch, Partition, StreamName};
 
+use self::catalog::Quirks;
+pub use self::pool::PostgresOptions;
+use self::session::Session;
+use self::transaction::PostgresTransaction;
 use crate::catalog::Catalog;
 use crate::dead_letter::{DeadLetterFilter, StoredLetter};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::plan::plan;
 use crate::sink::{Claim, LedgerRow, Sink, SinkTransaction, Unit};
 
-/// How the drain connects to PostgreSQL.
-#[derive(Clone, Debug)]
-pub struct PostgresOptions {
-    /// The most connections open at once.
-    pub connections_max: usize,
-    /// The schema of tables that are named without one; the session's own where it is absent.
-    pub schema: Option<String>,
+/// A PostgreSQL database as the drain's target.
+pub struct PostgresSink {
+    pool: Pool,
+    schema: Option<String>,
+    description: String,
+    /// Replaced whenever the catalog is read.
+    quirks: RwLock<Arc<Quirks>>,
 }
-
-impl Default for PostgresOptions {
-    fn default() -> Self {
-        Self {
-            connections_max: 4,
-            schema: None,
-        }
-    }
-}
-
-/// A PostgreSQL database.
-#[derive(Debug)]
-pub struct PostgresSink {}
 
 impl PostgresSink {
-    /// Connects.
+    /// Takes the address of a database, `postgres://user:password@host:port/database`. Connections
+    /// are made when they are needed, so the server may still be down.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a wrong URL, the sink's errors otherwise.
-    pub async fn connect(_url: &str, _options: PostgresOptions) -> Result<Self> {
-        Err(unfinished())
+    /// [`Error::Invalid`](crate::Error::Invalid) for a URL that can't be read.
+    #[expect(
+        clippy::unused_async,
+        reason = "a sink is opened alike, whatever its database"
+    )]
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self> {
+        let (pool, config) = pool::open(url, &options)?;
+        Ok(Self {
+            pool,
+            schema: options.schema,
+            description: pool::describe(&config),
+            quirks: RwLock::default(),
+        })
+    }
+
+    fn quirks(&self) -> Arc<Quirks> {
+        self.quirks
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
-fn unfinished() -> Error {
-    Error::Invalid("the PostgreSQL sink is being written".to_owned())
+impl fmt::Debug for PostgresSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The pool would show its configuration.
+        f.debug_tuple("PostgresSink")
+            .field(&self.description)
+            .finish()
+    }
 }
 
 #[async_trait]
 impl Sink for PostgresSink {
     async fn prepare(&self) -> Result<()> {
-        Err(unfinished())
+        schema::prepare(Session::begin(&self.pool).await?).await
     }
 
     async fn catalog(&self) -> Result<Arc<Catalog>> {
-        Err(unfinished())
+        let session = Session::begin(&self.pool).await?;
+        let (catalog, quirks) = catalog::read(session, self.schema.as_deref()).await?;
+        *self.quirks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(quirks);
+        Ok(Arc::new(catalog))
     }
 
-    async fn claim(&self, _shard: &Partition, _epoch: Epoch, _preceding: u64) -> Result<Claim> {
-        Err(unfinished())
+    async fn claim(&self, shard: &Partition, epoch: Epoch, preceding: u64) -> Result<Claim> {
+        ledger::claim(Session::begin(&self.pool).await?, shard, epoch, preceding).await
     }
 
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {
-        Err(unfinished())
+        let session = Session::begin(&self.pool).await?;
+        Ok(Box::new(PostgresTransaction::new(session, self.quirks())))
     }
 
-    async fn ledger(&self, _stream: &StreamName) -> Result<Vec<LedgerRow>> {
-        Err(unfinished())
+    async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>> {
+        let mut session = Session::begin(&self.pool).await?;
+        session.unsettle();
+        let rows = ledger::rows(session.client()?, stream).await?;
+        session.settle();
+        session.commit().await?;
+        Ok(rows)
     }
 
-    async fn dead_letters(&self, _filter: &DeadLetterFilter) -> Result<Vec<StoredLetter>> {
-        Err(unfinished())
+    async fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<StoredLetter>> {
+        let mut session = Session::begin(&self.pool).await?;
+        session.unsettle();
+        let letters = letters::list(session.client()?, filter).await?;
+        session.settle();
+        session.commit().await?;
+        Ok(letters)
     }
 
-    fn explain(&self, _units: &[Unit]) -> Vec<String> {
-        Vec::new()
+    fn explain(&self, units: &[Unit]) -> Vec<String> {
+        let quirks = self.quirks();
+        let steps = plan(units.iter().flat_map(|unit| &unit.changes));
+        let show = |step: &crate::plan::Step<'_>| {
+            let sql = statement::text(step.shape()?, method::choose(step, &quirks));
+            Some(format!("{sql} -- {} rows", step.changes.len()))
+        };
+        steps.iter().filter_map(show).collect()
     }
 
     fn describe(&self) -> String {
-        "postgres".to_owned()
+        self.description.clone()
     }
 }

@@ -1,7 +1,8 @@
 //! Numbers and entry ids in the columns of the drain's own tables.
 //!
 //! SQLite's integers are signed. A number above `i64::MAX` is refused before it is written, so a
-//! negative one in a column was not written by Tidegate.
+//! negative one in a column was not written by Tidegate. The two numbers of an entry id may use
+//! all 64 bits (a Redis client can choose them), so ids are kept as text.
 
 use rusqlite::Row;
 use tidegate_store::{EntryId, Partition};
@@ -12,13 +13,10 @@ use crate::error::{Error, Result};
 /// A number as SQLite takes it; `what` names it in the error.
 pub(super) fn to_sql(number: u64, what: &str) -> Result<i64> {
     i64::try_from(number).map_err(|e| {
-        Error::Invalid(format!("{what} {number} is larger than a SQLite integer: {e}"))
+        Error::Invalid(format!(
+            "{what} {number} is larger than a SQLite integer: {e}"
+        ))
     })
-}
-
-/// An entry id as two columns.
-pub(super) fn id_to_sql(id: EntryId) -> Result<(i64, i64)> {
-    Ok((to_sql(id.ms, "entry id")?, to_sql(id.sequence, "entry id")?))
 }
 
 /// Reads a number that is never negative.
@@ -29,9 +27,16 @@ pub(super) fn number<T: TryFrom<i64>>(row: &Row<'_>, column: &str) -> Result<T> 
         .map_err(|_out_of_range| Error::Corrupt(format!("column {column} holds {value}")))
 }
 
-/// Reads an entry id from the columns `<name>_ms` and `<name>_sequence`.
-pub(super) fn entry_id(row: &Row<'_>, [ms, sequence]: [&str; 2]) -> Result<EntryId> {
-    Ok(EntryId::new(number(row, ms)?, number(row, sequence)?))
+/// Reads an entry id.
+pub(super) fn entry_id(row: &Row<'_>, column: &str) -> Result<EntryId> {
+    let text: String = row.get(column).map_err(from_sqlite)?;
+    text.parse()
+        .map_err(|_no_id| Error::Corrupt(format!("column {column} holds {text:?}")))
+}
+
+/// A text whose order is the order of the ids.
+pub(super) fn order_of(id: EntryId) -> String {
+    format!("{:020}-{:020}", id.ms, id.sequence)
 }
 
 /// How a shard stands in the drain's tables.
@@ -45,6 +50,9 @@ pub(super) struct ShardKey {
 
 impl From<&Partition> for ShardKey {
     fn from(partition: &Partition) -> Self {
-        Self { stream: partition.stream.as_str().to_owned(), shard: partition.index }
+        Self {
+            stream: partition.stream.as_str().to_owned(),
+            shard: partition.index,
+        }
     }
 }

@@ -52,7 +52,9 @@ pub(super) fn open(path: &Path, access: Access) -> Result<Connection> {
     if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         // Each connection would get a database of its own.
         let path = path.display();
-        return Err(Error::Invalid(format!("{path:?}: a SQLite target needs a file; name one")));
+        return Err(Error::Invalid(format!(
+            "{path:?}: a SQLite target needs a file; name one"
+        )));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -61,7 +63,9 @@ pub(super) fn open(path: &Path, access: Access) -> Result<Connection> {
     set_up(&mut connection, access).map_err(from_sqlite)?;
     switch_to_wal(&connection)?;
     if access == Access::Read {
-        connection.pragma_update(None, "query_only", true).map_err(from_sqlite)?;
+        connection
+            .pragma_update(None, "query_only", true)
+            .map_err(from_sqlite)?;
     }
     Ok(connection)
 }
@@ -124,13 +128,23 @@ mod tests {
         let path = directory.path().join("target.sqlite");
         let writer = open(&path, Access::Write).unwrap();
         let pragma = |name| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (Ok(2), Ok(1)));
+        assert_eq!(
+            (pragma("synchronous"), pragma("foreign_keys")),
+            (Ok(2), Ok(1))
+        );
         let reader = open(&path, Access::Read).unwrap();
-        assert!(reader.execute_batch("CREATE TABLE other (id INTEGER)").is_err());
+        assert!(
+            reader
+                .execute_batch("CREATE TABLE other (id INTEGER)")
+                .is_err()
+        );
     }
 
     #[test]
     fn a_database_in_memory_is_refused() {
-        assert!(matches!(open(Path::new(":memory:"), Access::Write), Err(Error::Invalid(_))));
+        assert!(matches!(
+            open(Path::new(":memory:"), Access::Write),
+            Err(Error::Invalid(_))
+        ));
     }
 }

@@ -46,12 +46,15 @@ impl DeferredKeys {
         connection.execute_batch(TABLES)?;
         connection.execute_batch("SAVEPOINT tidegate_probe")?;
         let steps_unviolated = settled_steps(connection)?;
-        let keys = Self { steps_unviolated, schema_version: None, may_exist: true };
+        let keys = Self {
+            steps_unviolated,
+            schema_version: None,
+            may_exist: true,
+        };
         let is_quiet = !keys.are_violated(connection)?;
         connection.execute_batch(VIOLATE)?;
         let is_loud = keys.are_violated(connection)?;
-        connection
-            .execute_batch("ROLLBACK TO tidegate_probe; RELEASE tidegate_probe")?;
+        connection.execute_batch("ROLLBACK TO tidegate_probe; RELEASE tidegate_probe")?;
         if is_quiet && is_loud {
             return Ok(keys);
         }
@@ -127,13 +130,19 @@ mod tests {
         let mut keys = DeferredKeys::new(&connection).unwrap();
         keys.refresh(&connection).unwrap();
         assert!(keys.may_exist());
-        connection.execute_batch("BEGIN; INSERT INTO child VALUES (1, 5)").unwrap();
+        connection
+            .execute_batch("BEGIN; INSERT INTO child VALUES (1, 5)")
+            .unwrap();
         assert!(keys.are_violated(&connection).unwrap());
-        connection.execute_batch("SAVEPOINT s; INSERT INTO parent VALUES (5)").unwrap();
+        connection
+            .execute_batch("SAVEPOINT s; INSERT INTO parent VALUES (5)")
+            .unwrap();
         assert!(!keys.are_violated(&connection).unwrap());
         connection.execute_batch("ROLLBACK TO s").unwrap();
         assert!(keys.are_violated(&connection).unwrap());
-        connection.execute_batch("INSERT INTO parent VALUES (5); COMMIT").unwrap();
+        connection
+            .execute_batch("INSERT INTO parent VALUES (5); COMMIT")
+            .unwrap();
         assert!(!keys.are_violated(&connection).unwrap());
     }
 
@@ -143,8 +152,12 @@ mod tests {
         connection.execute_batch(SCHEMA).unwrap();
         let mut keys = DeferredKeys::new(&connection).unwrap();
         for number in 0..20 {
-            connection.execute_batch(&format!("CREATE TEMP TABLE other_{number} (id)")).unwrap();
-            connection.execute_batch(&format!("CREATE TABLE more_{number} (id)")).unwrap();
+            connection
+                .execute_batch(&format!("CREATE TEMP TABLE other_{number} (id)"))
+                .unwrap();
+            connection
+                .execute_batch(&format!("CREATE TABLE more_{number} (id)"))
+                .unwrap();
             keys.refresh(&connection).unwrap();
             assert!(!keys.are_violated(&connection).unwrap());
         }

@@ -43,7 +43,10 @@ pub(super) fn from_sqlite(error: rusqlite::Error) -> Error {
         return Error::SinkUnavailable(Box::new(error));
     }
     let is_damaged = reported(&error).is_some_and(|(failure, _)| {
-        matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        matches!(
+            failure.code,
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
+        )
     });
     // The tables are Tidegate's own: a value of another type was not written by it.
     let is_foreign = matches!(
@@ -76,7 +79,10 @@ mod tests {
             ffi::SQLITE_IOERR,
             ffi::SQLITE_CANTOPEN,
         ] {
-            assert!(matches!(failure(code), Error::SinkUnavailable(_)), "code {code}");
+            assert!(
+                matches!(failure(code), Error::SinkUnavailable(_)),
+                "code {code}"
+            );
         }
     }
 
@@ -86,7 +92,10 @@ mod tests {
             assert!(matches!(failure(code), Error::Corrupt(_)), "code {code}");
         }
         for code in [ffi::SQLITE_READONLY, ffi::SQLITE_PERM, ffi::SQLITE_AUTH] {
-            assert!(matches!(failure(code), Error::SinkRefused(_)), "code {code}");
+            assert!(
+                matches!(failure(code), Error::SinkRefused(_)),
+                "code {code}"
+            );
         }
     }
 }

@@ -24,35 +24,35 @@ CREATE TABLE tidegate_sink_meta (
 ) WITHOUT ROWID;
 
 CREATE TABLE tidegate_ledger (
-    stream            TEXT NOT NULL,
-    shard             INTEGER NOT NULL,
-    epoch             INTEGER NOT NULL,
-    position_ms       INTEGER NOT NULL,
-    position_sequence INTEGER NOT NULL,
-    revision          INTEGER NOT NULL,
-    applied           INTEGER NOT NULL,
-    preceding         INTEGER NOT NULL,
-    updated_ms        INTEGER NOT NULL,
+    stream     TEXT NOT NULL,
+    shard      INTEGER NOT NULL,
+    epoch      INTEGER NOT NULL,
+    position   TEXT NOT NULL,
+    revision   INTEGER NOT NULL,
+    applied    INTEGER NOT NULL,
+    preceding  INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
     PRIMARY KEY (stream, shard)
 ) WITHOUT ROWID;
 
 CREATE TABLE tidegate_dead_letter (
-    stream         TEXT NOT NULL,
-    shard          INTEGER NOT NULL,
-    entry_ms       INTEGER NOT NULL,
-    entry_sequence INTEGER NOT NULL,
-    state          TEXT NOT NULL,
-    code           TEXT NOT NULL,
-    sqlstate       TEXT,
-    reason         TEXT NOT NULL,
-    since_ms       INTEGER NOT NULL,
-    attempts       INTEGER NOT NULL,
-    row_keys       BLOB NOT NULL,
-    fields         TEXT NOT NULL,
-    PRIMARY KEY (stream, shard, entry_ms, entry_sequence)
+    stream      TEXT NOT NULL,
+    shard       INTEGER NOT NULL,
+    entry_id    TEXT NOT NULL,
+    entry_order TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    code        TEXT NOT NULL,
+    sqlstate    TEXT,
+    reason      TEXT NOT NULL,
+    since_ms    INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL,
+    row_keys    BLOB NOT NULL,
+    entry       TEXT NOT NULL,
+    PRIMARY KEY (stream, shard, entry_id)
 );
 
 CREATE INDEX tidegate_dead_letter_by_state ON tidegate_dead_letter (stream, shard, state);
+CREATE INDEX tidegate_dead_letter_by_order ON tidegate_dead_letter (stream, entry_order, shard);
 ";
 
 /// Creates the tables where they are missing, and checks their version.
@@ -115,6 +115,8 @@ fn check(found: i64) -> Result<()> {
             )
             .into(),
         )),
-        unknown => Err(Error::Corrupt(format!("the drain's tables are of version {unknown}"))),
+        unknown => Err(Error::Corrupt(format!(
+            "the drain's tables are of version {unknown}"
+        ))),
     }
 }

@@ -49,8 +49,15 @@ impl Writer {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let connection = connection::open(path, Access::Write)?;
         let deferred = DeferredKeys::new(&connection).map_err(from_sqlite)?;
-        let lane = Lane { connection, deferred, held: Duration::ZERO, ended: Instant::now() };
-        Ok(Self { lane: Arc::new(Mutex::new(lane)) })
+        let lane = Lane {
+            connection,
+            deferred,
+            held: Duration::ZERO,
+            ended: Instant::now(),
+        };
+        Ok(Self {
+            lane: Arc::new(Mutex::new(lane)),
+        })
     }
 
     /// Begins a transaction that may write.
@@ -82,13 +89,20 @@ impl OpenTransaction {
         lane.leave_gap();
         if !lane.connection.is_autocommit() {
             // An earlier rollback failed; nothing may join what it left.
-            lane.connection.execute_batch("ROLLBACK").map_err(from_sqlite)?;
+            lane.connection
+                .execute_batch("ROLLBACK")
+                .map_err(from_sqlite)?;
         }
         execute(&lane.connection, "BEGIN IMMEDIATE")?;
         // From here on a failure rolls back.
-        let mut open = Self { lane, began: Instant::now() };
+        let mut open = Self {
+            lane,
+            began: Instant::now(),
+        };
         let lane = &mut *open.lane;
-        lane.deferred.refresh(&lane.connection).map_err(from_sqlite)?;
+        lane.deferred
+            .refresh(&lane.connection)
+            .map_err(from_sqlite)?;
         Ok(open)
     }
 
@@ -98,7 +112,9 @@ impl OpenTransaction {
     /// Where SQLite has ended the transaction by itself: a further statement would stand alone.
     pub(super) fn connection(&self) -> Result<&Connection> {
         if self.lane.connection.is_autocommit() {
-            return Err(Error::SinkUnavailable("SQLite has rolled the transaction back".into()));
+            return Err(Error::SinkUnavailable(
+                "SQLite has rolled the transaction back".into(),
+            ));
         }
         Ok(&self.lane.connection)
     }

@@ -19,10 +19,14 @@ impl Codec for ByteString {
         let text = Scalar::text(json, expected)?;
         let refuse = || wrong_type(format!("{expected} is expected"));
         let digits = text.strip_prefix("\\x").ok_or_else(refuse)?.as_bytes();
-        let (pairs, []) = digits.as_chunks::<2>() else { return Err(refuse()) };
+        let (pairs, []) = digits.as_chunks::<2>() else {
+            return Err(refuse());
+        };
         for [high, low] in pairs {
             let (high, low) = (nibble(*high), nibble(*low));
-            let (Some(high), Some(low)) = (high, low) else { return Err(refuse()) };
+            let (Some(high), Some(low)) = (high, low) else {
+                return Err(refuse());
+            };
             cell.push(high << 4 | low);
         }
         Ok(())
@@ -93,8 +97,14 @@ mod tests {
         let plain = r#""A0EEBC999C0B4EF8BB6D6BB9BD380A11""#;
         let hyphenated = r#""a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11""#;
         assert_eq!(encode(&UniqueId, plain).expect("a UUID").len(), 16);
-        assert_eq!(encode(&UniqueId, plain).ok(), encode(&UniqueId, hyphenated).ok());
-        assert_eq!(key_text(&UniqueId, plain), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+        assert_eq!(
+            encode(&UniqueId, plain).ok(),
+            encode(&UniqueId, hyphenated).ok()
+        );
+        assert_eq!(
+            key_text(&UniqueId, plain),
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+        );
         assert_eq!(refusal(&UniqueId, r#""a0eebc99""#), Code::WrongType);
     }
 }

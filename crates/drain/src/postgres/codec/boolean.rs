@@ -33,7 +33,9 @@ fn read(json: &RawValue) -> Result<bool, Rejection> {
         Scalar::Text(text) => match &*text {
             "t" | "true" => Ok(true),
             "f" | "false" => Ok(false),
-            _ => Err(wrong_type("the string is none of \"true\", \"false\", \"t\" and \"f\"")),
+            _ => Err(wrong_type(
+                "the string is none of \"true\", \"false\", \"t\" and \"f\"",
+            )),
         },
         other => Err(other.refuse("true or false")),
     }

@@ -81,7 +81,9 @@ fn check(text: &str, is_infinite: bool, is_zero: bool) -> Result<(), Rejection> 
         return Err(no_number());
     }
     if is_infinite || is_zero && mantissa.contains(is_digit_of_mantissa) {
-        return Err(out_of_range("the number is too large or too small for the column's float"));
+        return Err(out_of_range(
+            "the number is too large or too small for the column's float",
+        ));
     }
     Ok(())
 }
@@ -104,13 +106,26 @@ mod tests {
         }
         assert_eq!(refusal(&Float::Single, "1e39"), Code::OutOfRange);
         assert_eq!(refusal(&Float::Single, "1e-46"), Code::OutOfRange);
-        assert_eq!(encode(&Float::Double, "0e-400").expect("zero"), 0_f64.to_be_bytes());
+        assert_eq!(
+            encode(&Float::Double, "0e-400").expect("zero"),
+            0_f64.to_be_bytes()
+        );
     }
 
     #[test]
     fn only_the_databases_own_words_are_special() {
-        assert_eq!(encode(&Float::Double, "\"-Infinity\"").expect("a word"), f64::NEG_INFINITY.to_be_bytes());
-        for json in ["\"inf\"", "\"infinity\"", "\"nan\"", "\"\"", "\"x\"", "true"] {
+        assert_eq!(
+            encode(&Float::Double, "\"-Infinity\"").expect("a word"),
+            f64::NEG_INFINITY.to_be_bytes()
+        );
+        for json in [
+            "\"inf\"",
+            "\"infinity\"",
+            "\"nan\"",
+            "\"\"",
+            "\"x\"",
+            "true",
+        ] {
             assert_eq!(refusal(&Float::Double, json), Code::WrongType, "{json}");
         }
     }

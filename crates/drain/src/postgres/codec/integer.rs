@@ -23,10 +23,11 @@ pub(super) enum Integer {
 impl Integer {
     fn read(self, json: &RawValue) -> Result<i64, Rejection> {
         let text = Scalar::number(json, "an integer")?;
-        text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
-            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => self.refuse_range(),
-            _ => wrong_type("an integer is expected, written with digits only"),
-        })
+        text.parse()
+            .map_err(|error: std::num::ParseIntError| match error.kind() {
+                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => self.refuse_range(),
+                _ => wrong_type("an integer is expected, written with digits only"),
+            })
     }
 
     fn refuse_range(self) -> Rejection {
@@ -57,7 +58,9 @@ impl Codec for Integer {
     }
 
     fn key_text<'a>(&self, json: &'a RawValue) -> Cow<'a, str> {
-        self.read(json).map_or(Cow::Borrowed(json.get()), |value| Cow::Owned(value.to_string()))
+        self.read(json).map_or(Cow::Borrowed(json.get()), |value| {
+            Cow::Owned(value.to_string())
+        })
     }
 }
 

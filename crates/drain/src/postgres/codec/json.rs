@@ -40,7 +40,13 @@ impl Codec for Json {
 pub(super) fn has_escaped_nul(text: &str) -> bool {
     text.match_indices("\\u0000").any(|(at, _)| {
         let before = text.as_bytes().get(..at).unwrap_or_default();
-        before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
+        before
+            .iter()
+            .rev()
+            .take_while(|byte| **byte == b'\\')
+            .count()
+            % 2
+            == 0
     })
 }
 
@@ -59,7 +65,10 @@ mod tests {
 
     #[test]
     fn jsonb_refuses_nul_and_only_nul() {
-        assert_eq!(refusal(&Json::Binary, r#"{"a":"\u0000"}"#), Code::OutOfRange);
+        assert_eq!(
+            refusal(&Json::Binary, r#"{"a":"\u0000"}"#),
+            Code::OutOfRange
+        );
         assert_eq!(refusal(&Json::Binary, r#""\\\u0000""#), Code::OutOfRange);
         assert!(encode(&Json::Binary, r#""\\u0000""#).is_ok());
     }

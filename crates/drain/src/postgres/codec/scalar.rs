@@ -44,7 +44,8 @@ impl<'a> Scalar<'a> {
     fn read_string(quoted: &'a str) -> Self {
         match quoted.get(1..quoted.len().saturating_sub(1)) {
             Some(inner) if !inner.contains('\\') => Self::Text(Cow::Borrowed(inner)),
-            _ => serde_json::from_str(quoted).map_or(Self::Broken, |text| Self::Text(Cow::Owned(text))),
+            _ => serde_json::from_str(quoted)
+                .map_or(Self::Broken, |text| Self::Text(Cow::Owned(text))),
         }
     }
 
@@ -101,7 +102,10 @@ pub(super) fn out_of_calendar(reason: impl Into<String>) -> Rejection {
 
 /// PostgreSQL has no text with the character U+0000 (SQLSTATE 22021).
 pub(super) fn has_nul() -> Rejection {
-    beyond("22021", "PostgreSQL can't store the character U+0000 in a text; remove it")
+    beyond(
+        "22021",
+        "PostgreSQL can't store the character U+0000 in a text; remove it",
+    )
 }
 
 fn beyond(sqlstate: &str, reason: impl Into<String>) -> Rejection {
@@ -146,7 +150,17 @@ pub(super) mod tests {
         };
         assert_eq!(read(r#""é\n\"x""#).expect("text"), "é\n\"x");
         assert_eq!(read(r#""""#).expect("text"), "");
-        assert!(read(r#""\ud800""#).expect_err("broken").reason.contains("surrogate"));
-        assert!(read("12").expect_err("a number").reason.contains("a number came"));
+        assert!(
+            read(r#""\ud800""#)
+                .expect_err("broken")
+                .reason
+                .contains("surrogate")
+        );
+        assert!(
+            read("12")
+                .expect_err("a number")
+                .reason
+                .contains("a number came")
+        );
     }
 }

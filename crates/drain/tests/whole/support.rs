@@ -1,7 +1,5 @@
 //! What the tests of whole paths share: a pair of store and sink, and a worker process to kill.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +14,7 @@ use tidegate_store::{Store, StoreUrl, StreamName};
 use tokio_util::sync::CancellationToken;
 
 /// Names the test function that a child process runs.
-pub(crate) const CHILD: &str = "child_worker";
+pub(crate) const CHILD: &str = "crash_points::child_worker";
 
 /// Opens a sink by its URL.
 pub(crate) async fn open_sink(url: &str) -> Arc<dyn Sink> {

@@ -1,13 +1,9 @@
 //! The process is killed between every two steps of a batch, on both pairs of backends, and
 //! started again: nothing is lost, nothing is doubled, and every row keeps its order.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::collections::BTreeMap;
 
-use support::{assert_proved, open_sink, open_store, options, run_child, send};
+use crate::support::{assert_proved, open_sink, open_store, options, run_child, send};
 use tidegate_drain::apply::Step;
 use tidegate_testkit::{PostgresServer, RedisServer};
 
@@ -121,7 +117,7 @@ async fn a_crash_between_any_two_steps_is_harmless_on_redis_and_postgres() {
         for nth in [1, 4] {
             let redis = RedisServer::start().await.expect("Redis");
             let database = postgres.create_database().await.expect("a database");
-            let url = database.url().to_owned();
+            let url = database.url();
             let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
                 .await
                 .expect("a connection");
@@ -147,5 +143,5 @@ async fn a_crash_between_any_two_steps_is_harmless_on_redis_and_postgres() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "started by the other tests as a process of its own"]
 async fn child_worker() {
-    support::child_worker().await;
+    crate::support::child_worker().await;
 }

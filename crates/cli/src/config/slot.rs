@@ -1,0 +1,205 @@
+//! Slots: the place of a setting, what may be put there, and how it is shown.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tidegate_store::stream::NAME_BYTES_MAX;
+use tidegate_store::{StoreUrl, StreamName};
+
+use super::address::{SinkUrl, redact};
+use super::given::Written;
+
+/// The most bytes that PostgreSQL allows a name to have.
+const SCHEMA_BYTES_MAX: usize = 63;
+
+/// The place of one setting within [`Settings`](super::Settings).
+pub(crate) enum Slot<'a> {
+    /// The URL of a store.
+    StoreUrl(&'a mut SecretString),
+    /// The URL of a sink.
+    SinkUrl(&'a mut SecretString),
+    /// A number within bounds.
+    Count(&'a mut usize, RangeInclusive<usize>),
+    /// A number of shards.
+    Partitions(&'a mut u32, RangeInclusive<u32>),
+    /// A duration within bounds.
+    Time(&'a mut Duration, RangeInclusive<Duration>),
+    /// The name of a stream.
+    Stream(&'a mut StreamName),
+    /// The name of a schema; none for the database's own default.
+    Schema(&'a mut Option<String>),
+}
+
+/// Why a value was not taken.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The value, without a password.
+    pub(crate) shown: String,
+    /// What is allowed.
+    pub(crate) allowed: String,
+}
+
+impl Slot<'_> {
+    /// Checks a value and puts it into its place.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the place is unchanged then.
+    pub(crate) fn set(self, written: &Written) -> Result<(), Refusal> {
+        let is_url = matches!(self, Self::StoreUrl(_) | Self::SinkUrl(_));
+        self.put(written).map_err(|allowed| Refusal {
+            shown: show_written(written, is_url),
+            allowed,
+        })
+    }
+
+    fn put(self, written: &Written) -> Result<(), String> {
+        match self {
+            Self::StoreUrl(place) => {
+                let url = text(written).ok_or("use a URL in quotes")?;
+                StoreUrl::parse(url).map_err(|error| error.to_string())?;
+                *place = url.into();
+            }
+            Self::SinkUrl(place) => {
+                let url = text(written).ok_or("use a URL in quotes")?;
+                SinkUrl::parse(url)?;
+                *place = url.into();
+            }
+            Self::Count(place, bounds) => *place = number(written, &bounds)?,
+            Self::Partitions(place, bounds) => *place = number(written, &bounds)?,
+            Self::Time(place, bounds) => *place = duration(written, &bounds)?,
+            Self::Stream(place) => {
+                *place = text(written)
+                    .and_then(|name| StreamName::new(name).ok())
+                    .ok_or_else(|| {
+                        format!("use 1 to {NAME_BYTES_MAX} letters, digits, '_', '-', '.' or ':'")
+                    })?;
+            }
+            Self::Schema(place) => {
+                let is_name = |name: &&str| !name.is_empty() && name.len() <= SCHEMA_BYTES_MAX;
+                let name = text(written).filter(is_name).ok_or_else(|| {
+                    format!("use a schema's name of 1 to {SCHEMA_BYTES_MAX} bytes, or leave it out")
+                })?;
+                *place = Some(name.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The value for people and machines, without a password.
+    pub(crate) fn show(&self) -> Value {
+        match self {
+            Self::StoreUrl(url) | Self::SinkUrl(url) => redact(url.expose_secret()).into(),
+            Self::Count(count, _) => (**count).into(),
+            Self::Partitions(count, _) => (**count).into(),
+            Self::Time(time, _) => show_duration(**time).into(),
+            Self::Stream(name) => name.as_str().into(),
+            Self::Schema(name) => name.as_deref().into(),
+        }
+    }
+}
+
+fn text(written: &Written) -> Option<&str> {
+    match written {
+        Written::Text(text) | Written::Variable(text) => Some(text),
+        Written::Number(_) | Written::Other(_) => None,
+    }
+}
+
+fn number<T>(written: &Written, bounds: &RangeInclusive<T>) -> Result<T, String>
+where
+    T: TryFrom<i64> + std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    let number = match written {
+        Written::Number(number) => T::try_from(*number).ok(),
+        Written::Variable(text) => text.parse().ok(),
+        Written::Text(_) | Written::Other(_) => None,
+    };
+    number
+        .filter(|number| bounds.contains(number))
+        .ok_or_else(|| format!("use {} to {}", bounds.start(), bounds.end()))
+}
+
+fn duration(written: &Written, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    text(written)
+        .and_then(|text| text.parse::<SignedDuration>().ok())
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| bounds.contains(duration))
+        .ok_or_else(|| {
+            let (min, max) = (show_duration(*bounds.start()), show_duration(*bounds.end()));
+            format!("use a duration of {min} to {max}, such as \"500ms\", \"30s\" or \"2m\"")
+        })
+}
+
+fn show_duration(duration: Duration) -> String {
+    SignedDuration::try_from(duration).map_or_else(
+        |_| format!("{duration:?}"),
+        |duration| format!("{duration:#}"),
+    )
+}
+
+fn show_written(written: &Written, is_url: bool) -> String {
+    match written {
+        Written::Text(text) | Written::Variable(text) if is_url => format!("{:?}", redact(text)),
+        Written::Text(text) | Written::Variable(text) => format!("{text:?}"),
+        Written::Number(number) => number.to_string(),
+        Written::Other(shown) => shown.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(written: Written) -> Result<usize, String> {
+        let mut place = 0;
+        Slot::Count(&mut place, 1..=9)
+            .set(&written)
+            .map_err(|refusal| refusal.allowed)?;
+        Ok(place)
+    }
+
+    #[test]
+    fn a_number_is_a_number_and_a_variable_may_spell_one() {
+        assert_eq!(count(Written::Number(9)), Ok(9));
+        assert_eq!(count(Written::Variable("7".to_owned())), Ok(7));
+        for wrong in [
+            Written::Number(-1),
+            Written::Number(10),
+            Written::Text("7".to_owned()),
+            Written::Variable(String::new()),
+            Written::Other("1.5".to_owned()),
+        ] {
+            assert_eq!(
+                count(wrong.clone()),
+                Err("use 1 to 9".to_owned()),
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn durations_read_as_they_are_shown() {
+        for text in ["500ms", "30s", "1m 30s", "2h"] {
+            let mut place = Duration::ZERO;
+            let slot = Slot::Time(&mut place, Duration::ZERO..=Duration::from_secs(10_000));
+            slot.set(&Written::Text(text.to_owned())).expect("allowed");
+            assert_eq!(show_duration(place), text);
+        }
+        let mut place = Duration::ZERO;
+        let slot = Slot::Time(
+            &mut place,
+            Duration::from_millis(100)..=Duration::from_secs(3600),
+        );
+        let refusal = slot
+            .set(&Written::Text("-3s".to_owned()))
+            .expect_err("must be refused");
+        assert!(
+            refusal.allowed.contains("100ms to 1h"),
+            "{}",
+            refusal.allowed
+        );
+    }
+}

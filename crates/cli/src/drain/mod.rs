@@ -1,0 +1,39 @@
+//! `tidegate drain`: send, run, and look after what became of it.
+//!
+//! ```text
+//! send ─► run ─► status, verify ─► dead list, show, retry, discard
+//!   └─ plan: what would be run
+//! ```
+//!
+//! [`lines`] reads files of operations for `send` and `plan`; [`letters`] shows dead letters for
+//! `dead` and for those who come upon them.
+
+mod dead;
+mod json_text;
+mod letters;
+mod lines;
+mod plan;
+mod run;
+mod send;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::args::DrainCommand;
+use crate::config::Settings;
+
+/// Runs a command of the drain.
+///
+/// # Errors
+/// What kept the command from its answer. An answer that isn't good is an exit code.
+pub(crate) async fn run(command: &DrainCommand, settings: &Settings) -> miette::Result<ExitCode> {
+    match command {
+        DrainCommand::Send(args) => send::run(args, settings).await,
+        DrainCommand::Run(args) => run::run(args, settings).await,
+        DrainCommand::Status(args) => status::run(args, settings).await,
+        DrainCommand::Verify { json } => verify::run(*json, settings).await,
+        DrainCommand::Plan { file, json } => plan::run(file, *json, settings).await,
+        DrainCommand::Dead(command) => dead::run(command, settings).await,
+    }
+}

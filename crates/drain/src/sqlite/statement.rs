@@ -1,0 +1,116 @@
+//! The SQL text of a change. Pure.
+//!
+//! Only names out of the catalog become text, in quotes; values are parameters in the order of
+//! the change's cells.
+//!
+//! SQLite takes a name in quotes that it doesn't know for a string, so that a `DELETE` by a column
+//! that was dropped would quietly delete nothing. A name behind its table's is never taken so.
+
+use crate::catalog::Table;
+use crate::change::Change;
+use crate::operation::Verb;
+
+/// The statement for a change and how many parameters it has.
+pub(super) fn text(change: &Change) -> (String, usize) {
+    let keys = change.table.primary_key.len();
+    let values = change.columns.len();
+    match change.verb {
+        Verb::Insert => (insert(change), values),
+        Verb::Upsert => (insert(change) + &on_conflict(change), values),
+        Verb::Update => (update(change), keys + values),
+        Verb::Delete => {
+            let table = &change.table;
+            let sql = format!(
+                "DELETE FROM {} WHERE {}",
+                target(table),
+                key_condition(table)
+            );
+            (sql, keys)
+        }
+    }
+}
+
+/// A name in quotes.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn target(table: &Table) -> String {
+    format!("{}.{}", quoted(&table.schema), quoted(&table.name))
+}
+
+fn names(table: &Table, columns: &[usize]) -> Vec<String> {
+    let columns = columns.iter().filter_map(|index| table.columns.get(*index));
+    columns.map(|column| quoted(&column.name)).collect()
+}
+
+/// A conflict is a refusal, whatever the table's constraints say (`ON CONFLICT IGNORE` would lose
+/// the row). But where triggers are, the same words would override theirs.
+fn or_abort(table: &Table) -> &'static str {
+    if table.is_ordered { "" } else { " OR ABORT" }
+}
+
+fn insert(change: &Change) -> String {
+    let table = &change.table;
+    let head = format!("INSERT{} INTO {}", or_abort(table), target(table));
+    if change.columns.is_empty() {
+        return head + " DEFAULT VALUES";
+    }
+    let names = names(table, &change.columns).join(", ");
+    let values: Vec<_> = (1..=change.columns.len())
+        .map(|number| format!("?{number}"))
+        .collect();
+    format!("{head} ({names}) VALUES ({})", values.join(", "))
+}
+
+fn on_conflict(change: &Change) -> String {
+    let table = &change.table;
+    if change.columns.is_empty() {
+        // No column, no key, no conflict.
+        return String::new();
+    }
+    let key = names(table, &table.primary_key).join(", ");
+    let others: Vec<usize> = change
+        .columns
+        .iter()
+        .copied()
+        .filter(|i| !table.primary_key.contains(i))
+        .collect();
+    if others.is_empty() {
+        return format!(" ON CONFLICT ({key}) DO NOTHING");
+    }
+    let set: Vec<_> = names(table, &others)
+        .iter()
+        .map(|name| format!("{name} = excluded.{name}"))
+        .collect();
+    format!(" ON CONFLICT ({key}) DO UPDATE SET {}", set.join(", "))
+}
+
+fn update(change: &Change) -> String {
+    let table = &change.table;
+    let first = table.primary_key.len() + 1;
+    let names = names(table, &change.columns);
+    let set: Vec<_> = names
+        .iter()
+        .zip(first..)
+        .map(|(name, number)| format!("{name} = ?{number}"))
+        .collect();
+    format!(
+        "UPDATE{} {} SET {} WHERE {}",
+        or_abort(table),
+        target(table),
+        set.join(", "),
+        key_condition(table)
+    )
+}
+
+fn key_condition(table: &Table) -> String {
+    let names = names(table, &table.primary_key);
+    let table = quoted(&table.name);
+    let parts: Vec<_> = names
+        .iter()
+        .zip(1..)
+        .map(|(name, number)| format!("{table}.{name} = ?{number}"))
+        .collect();
+    parts.join(" AND ")
+}

@@ -1,0 +1,13 @@
+//! The PostgreSQL sink as a target database: what it writes, refuses, keeps and survives.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod ledger;
+mod names;
+mod outage;
+mod properties;
+mod refusals;
+mod schema;
+mod speed;
+mod target;
+mod types;
