@@ -62,16 +62,17 @@ impl Run {
         let child = Command::new(program)
             .args([Self::COMMAND, &serde_json::to_string(self)?])
             .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
-            .output();
-        let Ok(output) = timeout(RUN_WITHIN, child).await else {
+            .spawn()
+            .map_err(Error::system("starting a run"))?;
+        let Ok(output) = timeout(RUN_WITHIN, child.wait_with_output()).await else {
             return Err(Error::TooSlow {
                 contestant: self.contestant,
                 within: RUN_WITHIN,
             });
         };
-        let output = output.map_err(Error::system("starting a run"))?;
+        let output = output.map_err(Error::system("reading a run's result"))?;
         if !output.status.success() {
             return Err(Error::Run {
                 contestant: self.contestant,

@@ -190,7 +190,12 @@ What was parked behind it is applied at once. A discarded operation can't be ret
 stays readable with `dead show`.")]
     Discard {
         /// Its id, as `dead list` shows it.
-        id: LetterId,
+        #[arg(required_unless_present = "all")]
+        id: Option<LetterId>,
+
+        /// All dead letters of the stream.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
 
         /// Print one JSON object.
         #[arg(long)]

@@ -39,7 +39,10 @@ pub(crate) async fn run(command: &DeadCommand, settings: &Settings) -> miette::R
             let selection = id.map_or(Selection::All, Selection::One);
             try_again(sink, options, &selection, *json).await
         }
-        DeadCommand::Discard { id, json } => give_up(sink, options, *id, *json).await,
+        DeadCommand::Discard { id, json, .. } => {
+            let selection = id.map_or(Selection::All, Selection::One);
+            give_up(sink, options, &selection, *json).await
+        }
     }
 }
 
@@ -137,10 +140,10 @@ async fn try_again(
 async fn give_up(
     sink: &dyn Sink,
     options: &Options,
-    id: LetterId,
+    selection: &Selection,
     json: bool,
 ) -> miette::Result<ExitCode> {
-    let (discarded, settled) = discard(sink, options, &Selection::One(id))
+    let (discarded, settled) = discard(sink, options, selection)
         .await
         .map_err(failure::drain)?;
     if json {

@@ -179,11 +179,11 @@ impl Store for MemoryStore {
     }
 
     async fn append(&self, _: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-        unimplemented!("ownership appends nothing")
+        Err(not_asked("ownership appends nothing"))
     }
 
     async fn read_after(&self, _: &Partition, _: EntryId, _: ReadLimit) -> Result<Vec<Entry>> {
-        unimplemented!("ownership reads nothing")
+        Err(not_asked("ownership reads nothing"))
     }
 
     async fn wait_for_entries(
@@ -192,26 +192,31 @@ impl Store for MemoryStore {
         _: Duration,
         _: &Notify,
     ) -> Result<Vec<usize>> {
-        unimplemented!("ownership waits for no entries")
+        Err(not_asked("ownership waits for no entries"))
     }
 
     async fn fetch(&self, _: &Lease, _: Fetch, _: ReadLimit) -> Result<Vec<Entry>> {
-        unimplemented!("ownership fetches nothing")
+        Err(not_asked("ownership fetches nothing"))
     }
 
     async fn acknowledge(&self, _: &Lease, _: &[EntryId]) -> Result<u64> {
-        unimplemented!("ownership acknowledges nothing")
+        Err(not_asked("ownership acknowledges nothing"))
     }
 
     async fn acknowledge_through(&self, _: &Lease, _: EntryId) -> Result<()> {
-        unimplemented!("ownership acknowledges nothing")
+        Err(not_asked("ownership acknowledges nothing"))
     }
 
     async fn trim(&self, _: &Lease) -> Result<u64> {
-        unimplemented!("ownership trims nothing")
+        Err(not_asked("ownership trims nothing"))
     }
 
     async fn lag(&self, _: &GroupName, _: &[Partition]) -> Result<Vec<Lag>> {
-        unimplemented!("ownership measures no lag")
+        Err(not_asked("ownership measures no lag"))
     }
+}
+
+/// Ownership needs leases and beats only: any other call is a fault of it.
+fn not_asked(what: &str) -> Error {
+    Error::Invalid(what.to_owned())
 }

@@ -12,7 +12,7 @@ use deadpool_postgres::{
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use super::tls;
+use super::tls::Tls;
 use crate::error::{Error, Result};
 
 /// How the drain connects to PostgreSQL.
@@ -57,7 +57,7 @@ const SETTINGS: &str = "SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; \
 
 /// Reads the URL and makes the pool. Nothing is asked of the server yet.
 pub(super) fn open(url: &str, options: &PostgresOptions) -> Result<(Pool, Config)> {
-    let (url, wants_tls) = tls::read_mode(url)?;
+    let (url, tls) = Tls::split_off(url)?;
     let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
         // The parser's causes name parts of the URL, never its password.
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) fn open(url: &str, options: &PostgresOptions) -> Result<(Pool, Config
     let manager = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };
-    let manager: Manager = tls::manager(&mut config, wants_tls, manager)?;
+    let manager: Manager = tls.manager(&mut config, manager)?;
     let settings = format!(
         "{SETTINGS}; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}",
         options.statement_timeout.as_millis(),

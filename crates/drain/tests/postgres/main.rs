@@ -10,4 +10,5 @@ mod refusals;
 mod schema;
 mod speed;
 mod target;
+mod tls;
 mod types;

@@ -1,33 +1,34 @@
 //! Appends entries: the beginning of the flow.
 //!
-//! What a caller appends is cut into chunks, one after the other; within a chunk each partition
-//! gets one command, and these are under way together. So the order of each partition holds, and
-//! a server that falters in the middle leaves a prefix of each partition, never a gap. If the
-//! process dies here, such a prefix is what remains.
+//! What a caller appends is sorted by partition. Partitions go their ways at once; within one, the
+//! entries go in chunks, each after the reply to the one before, and the server takes a whole
+//! chunk (`MULTI` … `EXEC`) or nothing of it. So a partition has its entries in order, and where
+//! the server falters it has a prefix of them, never a gap: as commands of their own, one entry
+//! could be refused while a server is busy or full, and the next be taken. If the process dies
+//! here, such a prefix is what remains.
 
 use std::collections::HashMap;
 
-use futures::future::join_all;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use rustis::resp::{CommandBuilder, cmd};
 
-use super::failure::Failure;
-use super::keys;
-use super::reply::Reply;
 use super::server::Raw;
-use super::{RedisStore, Result};
+use super::{RedisStore, Result, keys};
 use crate::Error;
 use crate::entry::{EntryId, NewEntry};
 use crate::error::Source;
 use crate::stream::Partition;
 
-/// The most entries of a chunk: the server answers nobody else while it runs one script.
-const CHUNK_ENTRIES_MAX: usize = 1_000;
+/// The most entries of a chunk: the server answers nobody else while it appends one.
+const CHUNK_ENTRIES_MAX: usize = 500;
 /// A chunk ends with the entry that crosses this many bytes.
-const CHUNK_BYTES_MAX: usize = 1 << 20;
-/// The most fields of an entry: a script passes them on over Lua's stack.
-const FIELDS_MAX: usize = 1_000;
+const CHUNK_BYTES_MAX: usize = 512 << 10;
+/// How many partitions are appended to at once. With the size of a chunk it bounds what is under
+/// way.
+const PARTITIONS_AT_ONCE: usize = 32;
 
-/// Some of the entries were appended, or may have been, before this happened.
+/// Some of the entries were appended before this happened.
 #[derive(Debug, thiserror::Error)]
 #[error("at least {appended} of {total} entries were appended, then: {source}")]
 struct PartlyAppended {
@@ -36,48 +37,87 @@ struct PartlyAppended {
     source: Source,
 }
 
-/// An entry with its place in what the caller gave.
+/// An entry, and its place in what the caller gave.
 type Placed<'a> = (usize, &'a NewEntry);
 
 /// See [`Store::append`](crate::Store::append).
 pub(super) async fn append(store: &RedisStore, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-    check(&entries)?;
-    let mut ids = Vec::with_capacity(entries.len());
-    let mut rest = entries.as_slice();
+    if let Some(empty) = entries.iter().find(|entry| entry.fields.is_empty()) {
+        let partition = &empty.partition;
+        return Err(Error::Invalid(format!(
+            "an entry for {partition} has no fields"
+        )));
+    }
+    let mut by_partition: HashMap<&Partition, Vec<Placed<'_>>> = HashMap::new();
+    for placed @ (_, entry) in entries.iter().enumerate() {
+        by_partition
+            .entry(&entry.partition)
+            .or_default()
+            .push(placed);
+    }
+
+    let mut waiting = by_partition.into_iter();
+    let mut under_way = FuturesUnordered::new();
+    let mut ids = vec![EntryId::ZERO; entries.len()];
+    let mut appended = 0;
+    let mut failure = None;
+    loop {
+        while under_way.len() < PARTITIONS_AT_ONCE
+            && failure.is_none()
+            && let Some((partition, placed)) = waiting.next()
+        {
+            under_way.push(append_in_order(store, partition, placed));
+        }
+        let Some((done, result)) = under_way.next().await else {
+            break;
+        };
+        appended += done.len();
+        for (place, id) in done {
+            if let Some(slot) = ids.get_mut(place) {
+                *slot = id;
+            }
+        }
+        failure = failure.or(result.err());
+    }
+    match failure {
+        Some(failure) => Err(partly(failure, appended, entries.len())),
+        None => Ok(ids),
+    }
+}
+
+/// Appends the entries of one partition, chunk after chunk. Returns what was appended, and why it
+/// is not all.
+async fn append_in_order(
+    store: &RedisStore,
+    partition: &Partition,
+    placed: Vec<Placed<'_>>,
+) -> (Vec<(usize, EntryId)>, Result<()>) {
+    let key = keys::entries(partition);
+    let mut done = Vec::with_capacity(placed.len());
+    let mut rest = placed.as_slice();
     while let Some((chunk, later)) = rest.split_at_checked(chunk_len(rest))
         && !chunk.is_empty()
     {
-        match append_chunk(store, chunk).await {
-            Ok(chunk_ids) => ids.extend(chunk_ids),
-            Err(failure) => return Err(partly(failure, ids.len(), entries.len())),
+        match append_chunk(store, &key, chunk).await {
+            Ok(ids) => done.extend(chunk.iter().map(|(place, _)| *place).zip(ids)),
+            Err(failure) => return (done, Err(failure)),
         }
         rest = later;
     }
-    Ok(ids)
-}
-
-fn check(entries: &[NewEntry]) -> Result<()> {
-    match entries
-        .iter()
-        .find(|entry| entry.fields.is_empty() || entry.fields.len() > FIELDS_MAX)
-    {
-        Some(entry) => Err(Error::Invalid(format!(
-            "an entry for {} has {} fields; 1 to {FIELDS_MAX} are allowed",
-            entry.partition,
-            entry.fields.len()
-        ))),
-        None => Ok(()),
-    }
+    (done, Ok(()))
 }
 
 /// How many of the first entries make a chunk.
-fn chunk_len(entries: &[NewEntry]) -> usize {
+fn chunk_len(placed: &[Placed<'_>]) -> usize {
     let mut bytes = 0_usize;
-    let crossing = entries.iter().take(CHUNK_ENTRIES_MAX).position(|entry| {
-        bytes = bytes.saturating_add(bytes_of(entry));
-        bytes >= CHUNK_BYTES_MAX
-    });
-    crossing.map_or(entries.len().min(CHUNK_ENTRIES_MAX), |last| last + 1)
+    let crossing = placed
+        .iter()
+        .take(CHUNK_ENTRIES_MAX)
+        .position(|(_, entry)| {
+            bytes = bytes.saturating_add(bytes_of(entry));
+            bytes >= CHUNK_BYTES_MAX
+        });
+    crossing.map_or(placed.len().min(CHUNK_ENTRIES_MAX), |last| last + 1)
 }
 
 fn bytes_of(entry: &NewEntry) -> usize {
@@ -88,71 +128,27 @@ fn bytes_of(entry: &NewEntry) -> usize {
         .sum()
 }
 
-async fn append_chunk(store: &RedisStore, chunk: &[NewEntry]) -> Result<Vec<EntryId>> {
-    let mut by_partition: HashMap<&Partition, Vec<Placed<'_>>> = HashMap::new();
-    for (place, entry) in chunk.iter().enumerate() {
-        by_partition
-            .entry(&entry.partition)
-            .or_default()
-            .push((place, entry));
+async fn append_chunk(store: &RedisStore, key: &str, chunk: &[Placed<'_>]) -> Result<Vec<EntryId>> {
+    if let [(_, entry)] = chunk {
+        return Ok(vec![store.server.call(command(key, entry)).await?.id()?]);
     }
-    let batches = by_partition
-        .into_iter()
-        .map(|(partition, batch)| async move { append_batch(store, partition, &batch).await });
-
-    let mut ids = vec![EntryId::ZERO; chunk.len()];
-    for batch in join_all(batches).await {
-        for (place, id) in batch? {
-            if let Some(slot) = ids.get_mut(place) {
-                *slot = id;
-            }
-        }
-    }
-    Ok(ids)
-}
-
-/// Appends the entries of one partition, all or none of them.
-async fn append_batch(
-    store: &RedisStore,
-    partition: &Partition,
-    batch: &[Placed<'_>],
-) -> Result<Vec<(usize, EntryId)>> {
-    let key = keys::entries(partition);
-    let mut reply = if let [(place, entry)] = batch {
-        let command = with_fields(cmd("XADD").key(key.as_str()).arg("*"), entry);
-        let id = store.server.call(command).await?.id()?;
-        return Ok(vec![(*place, id)]);
-    } else {
-        append_script(store, &key, batch).await?
-    };
-    if reply.list()? != batch.len() {
+    let commands = chunk.iter().map(|(_, entry)| command(key, entry));
+    let ids = store.server.call_together(commands).await?;
+    if ids.len() != chunk.len() {
         return Err(Error::Corrupt(
             "the server appended another number of entries".into(),
         ));
     }
-    batch
-        .iter()
-        .map(|(place, _)| Ok((*place, reply.id()?)))
-        .collect()
-}
-
-async fn append_script(
-    store: &RedisStore,
-    key: &str,
-    batch: &[Placed<'_>],
-) -> Result<Reply, Failure> {
-    let arguments = |command: CommandBuilder| {
-        batch
-            .iter()
-            .fold(command.arg(1).key(key), |command, (_, entry)| {
-                with_fields(command.arg(entry.fields.len() * 2), entry)
-            })
+    let parse = |id: String| {
+        id.parse()
+            .map_err(|source| Error::Corrupt(format!("{source}")))
     };
-    store.server.run(&store.scripts.append, arguments).await
+    ids.into_iter().map(parse).collect()
 }
 
-fn with_fields(command: CommandBuilder, entry: &NewEntry) -> CommandBuilder {
-    entry.fields.iter().fold(command, |command, (name, value)| {
+fn command(key: &str, entry: &NewEntry) -> CommandBuilder {
+    let head = cmd("XADD").key(key).arg("*");
+    entry.fields.iter().fold(head, |command, (name, value)| {
         command.arg(Raw(name)).arg(Raw(value))
     })
 }
@@ -186,24 +182,32 @@ mod tests {
         }
     }
 
+    fn chunk_len_of(entries: &[NewEntry]) -> usize {
+        chunk_len(&entries.iter().enumerate().collect::<Vec<_>>())
+    }
+
     #[test]
     fn a_chunk_ends_with_the_entry_that_crosses_the_bytes() {
         let entries = [entry(1), entry(CHUNK_BYTES_MAX), entry(1)];
-        assert_eq!(chunk_len(&entries), 2);
-        assert_eq!(chunk_len(&entries[2..]), 1);
-        assert_eq!(chunk_len(&[]), 0);
+        assert_eq!(chunk_len_of(&entries), 2);
+        assert_eq!(chunk_len_of(&entries[2..]), 1);
+        assert_eq!(chunk_len_of(&[]), 0);
     }
 
     #[test]
     fn a_chunk_has_a_bounded_number_of_entries() {
         let entries = vec![entry(1); CHUNK_ENTRIES_MAX + 1];
-        assert_eq!(chunk_len(&entries), CHUNK_ENTRIES_MAX);
+        assert_eq!(chunk_len_of(&entries), CHUNK_ENTRIES_MAX);
     }
 
     #[test]
-    fn an_entry_without_fields_is_invalid() {
-        let mut empty = entry(0);
-        empty.fields.clear();
-        assert!(matches!(check(&[empty]), Err(Error::Invalid(_))));
+    fn a_failure_says_how_far_it_got_and_keeps_its_kind() {
+        let failure = partly(Error::Unavailable("full".into()), 3, 5);
+        assert!(failure.is_transient());
+        assert!(
+            failure
+                .to_string()
+                .ends_with("at least 3 of 5 entries were appended, then: full")
+        );
     }
 }

@@ -8,6 +8,8 @@
 //! never panics, never reads past the end, and never reserves memory for more elements than the
 //! remaining bytes could hold. It holds no state beyond one reply.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::entry::{Entry, EntryId, Field};
@@ -15,13 +17,16 @@ use crate::{Error, Result};
 
 /// The fewest bytes that an element of a list takes on the wire: `_\r\n`.
 const ELEMENT_BYTES_MIN: usize = 3;
+/// What ends a header and a string.
+const LINE_END: &[u8] = b"\r\n";
 
 /// The next thing in a reply. A list or a map is followed by its elements.
 #[derive(Debug, PartialEq, Eq)]
 enum Item {
     Nil,
     Integer(i64),
-    Text(Bytes),
+    /// Where in the reply the text is: most callers want a slice of it, some only a look.
+    Text(Range<usize>),
     List(usize),
     /// A map of so many pairs, which RESP3 has where RESP2 has a list.
     Map(usize),
@@ -30,18 +35,19 @@ enum Item {
 /// A reply and how far it was read.
 #[derive(Debug)]
 pub(super) struct Reply {
-    rest: Bytes,
+    bytes: Bytes,
+    at: usize,
 }
 
 impl Reply {
     /// A reply from its bytes on the wire.
     pub(super) fn new(bytes: Bytes) -> Self {
-        Self { rest: bytes }
+        Self { bytes, at: 0 }
     }
 
     /// The text of the reply, where it is an error: `CODE message`.
     pub(super) fn error(&self) -> Option<String> {
-        let line = match self.rest.split_first()? {
+        let line = match self.bytes.split_first()? {
             (b'-', rest) => rest,
             // A bulk error has its length on a line of its own.
             (b'!', rest) => rest.splitn(2, |byte| *byte == b'\n').nth(1)?,
@@ -54,7 +60,7 @@ impl Reply {
     pub(super) fn number(&mut self) -> Result<u64> {
         let number = match self.item()? {
             Item::Integer(number) => u64::try_from(number).ok(),
-            Item::Text(text) => parse_text(&text),
+            Item::Text(at) => parse_text(self.look(at)),
             _ => None,
         };
         number.ok_or_else(|| unexpected("a number"))
@@ -76,7 +82,7 @@ impl Reply {
     /// A text, or none for nil.
     pub(super) fn optional_text(&mut self) -> Result<Option<Bytes>> {
         match self.item()? {
-            Item::Text(text) => Ok(Some(text)),
+            Item::Text(at) => Ok(Some(self.bytes.slice(at))),
             Item::Nil => Ok(None),
             _ => Err(unexpected("a text or nil")),
         }
@@ -84,8 +90,11 @@ impl Reply {
 
     /// The id of an entry.
     pub(super) fn id(&mut self) -> Result<EntryId> {
-        let text = self.text()?;
-        parse_id(&text).ok_or_else(|| unexpected("an entry id"))
+        match self.item()? {
+            Item::Text(at) => parse_text(self.look(at)),
+            _ => None,
+        }
+        .ok_or_else(|| unexpected("an entry id"))
     }
 
     /// How many elements the list that comes next has.
@@ -157,105 +166,85 @@ impl Reply {
     }
 
     fn item(&mut self) -> Result<Item> {
-        let Some((tag, line, rest_at)) = first_line(&self.rest) else {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some((tag, line)) = first_line(rest) else {
             return Err(unexpected("more bytes"));
         };
-        match tag {
-            b'$' | b'=' => {
-                let len = parse_integer(line);
-                self.skip(rest_at);
-                self.bulk(tag, len)
-            }
-            b':' => {
-                let number = parse_integer(line).ok_or_else(|| unexpected("an integer"))?;
-                self.skip(rest_at);
-                Ok(Item::Integer(number))
-            }
-            b'+' => {
-                let len = line.len();
-                let text = self.rest.slice(1..1 + len);
-                self.skip(rest_at);
-                Ok(Item::Text(text))
-            }
-            b'_' => {
-                self.skip(rest_at);
-                Ok(Item::Nil)
-            }
-            b'*' | b'~' | b'%' => {
-                let len = parse_integer(line);
-                self.skip(rest_at);
-                self.collection(tag, len)
-            }
+        let line_at = self.at + 1;
+        let line_end = line_at + line.len();
+        let number = parse_integer(line);
+        self.at = line_end + LINE_END.len();
+        match (tag, number) {
+            (b'$' | b'*' | b'~', Some(-1)) | (b'_', _) => Ok(Item::Nil),
+            (b'$' | b'=', Some(len)) => self.bulk(tag, len),
+            (b'*' | b'~' | b'%', Some(len)) => self.collection(tag, len),
+            (b':', Some(number)) => Ok(Item::Integer(number)),
+            (b'+', _) => Ok(Item::Text(line_at..line_end)),
             _ => Err(unexpected("a known kind of reply")),
         }
     }
 
-    /// A string of known length; `-1` is the nil of RESP2.
-    fn bulk(&mut self, tag: u8, len: Option<i64>) -> Result<Item> {
-        if len == Some(-1) {
-            return Ok(Item::Nil);
-        }
-        let len = len.and_then(|len| usize::try_from(len).ok());
-        let len = len.filter(|len| len.saturating_add(2) <= self.rest.len());
-        let len = len.ok_or_else(|| unexpected("a string of the length it says"))?;
-        let mut text = self.rest.split_to(len);
-        if !self.rest.starts_with(b"\r\n") {
-            return Err(unexpected("the end of a string"));
-        }
-        self.skip(2);
+    /// A string of a length that its header has said.
+    fn bulk(&mut self, tag: u8, len: i64) -> Result<Item> {
+        let mut start = self.at;
+        let end = usize::try_from(len)
+            .ok()
+            .and_then(|len| start.checked_add(len));
+        let end = end.filter(|end| {
+            self.bytes
+                .get(*end..)
+                .is_some_and(|rest| rest.starts_with(LINE_END))
+        });
+        let end = end.ok_or_else(|| unexpected("a string of the length it says"))?;
+        self.at = end + LINE_END.len();
         // A verbatim string says first what it is, such as `txt:`.
         if tag == b'=' {
-            text = text
-                .get(4..)
-                .map(|rest| text.slice_ref(rest))
-                .unwrap_or_default();
+            start = end.min(start + 4);
         }
-        Ok(Item::Text(text))
+        Ok(Item::Text(start..end))
     }
 
-    fn collection(&self, tag: u8, len: Option<i64>) -> Result<Item> {
-        if len == Some(-1) {
-            return Ok(Item::Nil);
-        }
-        let len = len.and_then(|len| usize::try_from(len).ok());
-        let room = self.rest.len() / ELEMENT_BYTES_MIN;
-        match (tag, len) {
-            (b'%', Some(len)) if len <= room / 2 => Ok(Item::Map(len)),
-            (b'*' | b'~', Some(len)) if len <= room => Ok(Item::List(len)),
+    fn collection(&self, tag: u8, len: i64) -> Result<Item> {
+        let room = self.bytes.len().saturating_sub(self.at) / ELEMENT_BYTES_MIN;
+        match (tag, usize::try_from(len)) {
+            (b'%', Ok(len)) if len <= room / 2 => Ok(Item::Map(len)),
+            (b'*' | b'~', Ok(len)) if len <= room => Ok(Item::List(len)),
             _ => Err(unexpected("a list of the length it says")),
         }
     }
 
-    fn skip(&mut self, bytes: usize) {
-        // The callers have found `bytes` bytes; were there fewer, the next read would say so.
-        let _skipped = self.rest.split_to(bytes.min(self.rest.len()));
+    fn look(&self, at: Range<usize>) -> &[u8] {
+        self.bytes.get(at).unwrap_or_default()
     }
 }
 
-/// The tag, the rest of the first line, and where the next line begins.
-fn first_line(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+/// The tag and the rest of the first line, which must have an end.
+fn first_line(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let end = rest.iter().position(|byte| *byte == b'\r')?;
     let (line, ending) = rest.split_at_checked(end)?;
-    ending
-        .starts_with(b"\r\n")
-        .then_some((*tag, line, end.checked_add(3)?))
+    ending.starts_with(LINE_END).then_some((*tag, line))
 }
 
+/// Reads a decimal number. Headers are most of a reply, and the general way costs several times
+/// as much.
 fn parse_integer(text: &[u8]) -> Option<i64> {
-    // Nearly every header is a short length; the general way costs several times as much.
-    if let [digit] = text {
-        return digit.is_ascii_digit().then(|| i64::from(digit - b'0'));
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let number = digits.iter().try_fold(0_i64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })?;
+    Some(if negative { -number } else { number })
 }
 
 fn parse_text<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn parse_id(text: &[u8]) -> Option<EntryId> {
-    parse_text(text)
 }
 
 fn unexpected(wanted: &str) -> Error {

@@ -17,7 +17,6 @@ pub(super) struct Script {
 /// All scripts of the store.
 #[derive(Debug)]
 pub(super) struct Scripts {
-    pub(super) append: Script,
     pub(super) fetch: Script,
     pub(super) acknowledge: Script,
     pub(super) acknowledge_through: Script,
@@ -45,7 +44,6 @@ impl Scripts {
     /// [`Error::Refused`] where the user may not run scripts.
     pub(super) async fn load(server: &Server) -> Result<Self> {
         Ok(Self {
-            append: load(server, text!("append")).await?,
             fetch: load(server, text!("fence", "fetch")).await?,
             acknowledge: load(server, text!("fence", "acknowledge")).await?,
             acknowledge_through: load(server, text!("fence", "acknowledge_through")).await?,

@@ -42,6 +42,19 @@ impl Server {
         send(&self.client, command).await
     }
 
+    /// Sends several commands that the server runs together, with nothing in between, or not at
+    /// all, and returns the texts it answers. Their keys must be in one slot of a Cluster.
+    pub(super) async fn call_together(
+        &self,
+        commands: impl Iterator<Item = CommandBuilder>,
+    ) -> Result<Vec<String>, Failure> {
+        let mut transaction = self.client.create_transaction();
+        for command in commands {
+            transaction.queue_command(command);
+        }
+        Ok(transaction.execute().await?)
+    }
+
     /// Runs a script. `arguments` adds the number of keys, the keys and the arguments; it is
     /// asked twice where the server has forgotten the script.
     pub(super) async fn run(

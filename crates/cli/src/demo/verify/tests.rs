@@ -74,8 +74,16 @@ async fn tampering_with_the_data_is_found() {
         ("INSERT INTO payment_event SELECT * FROM payment_event LIMIT 1", (1, 1, 0)),
         ("DELETE FROM payment_event WHERE rowid = 5", (2, 1, 0)),
         ("UPDATE tidegate_ledger SET applied = applied + 1 WHERE shard = 3", (2, 1, 2)),
-        ("UPDATE tidegate_dead_letter SET code = 'refused' WHERE rowid = 1", (3, 1, 2)),
-        ("DELETE FROM tidegate_dead_letter WHERE rowid = 2", (4, 1, 3)),
+        (
+            "UPDATE tidegate_dead_letter SET code = 'refused' \
+             WHERE rowid = (SELECT min(rowid) FROM tidegate_dead_letter)",
+            (3, 1, 2),
+        ),
+        (
+            "DELETE FROM tidegate_dead_letter \
+             WHERE rowid = (SELECT max(rowid) FROM tidegate_dead_letter)",
+            (4, 1, 3),
+        ),
     ];
     let database = Connection::open(place.file()).expect("a file");
     for (sql, wanted) in tamperings {
