@@ -18,7 +18,8 @@
 //! * [`sink`] is the port to the target, `postgres` and `sqlite` are its two sides,
 //! * [`held`] decides what is held back and in which order it is tried again, [`dead_letter`] is
 //!   how it is kept, [`rejection`] is why,
-//! * [`apply`] is one transaction from entries to commit, `shard` the loop around it,
+//! * [`apply`] is one transaction from entries to commit, `settle` its bookkeeping, `shard` the
+//!   loop around it,
 //! * [`worker`] runs the shards that this process owns, under [`options`]; an [`observer`] may
 //!   watch,
 //! * [`preview`], [`status`] and [`revive`] are for people: a look ahead, sums and proofs, second
@@ -44,6 +45,7 @@ pub mod preview;
 pub mod rejection;
 pub mod revive;
 pub mod route;
+mod settle;
 mod shard;
 pub mod sink;
 mod sqlite;

@@ -3,11 +3,11 @@
 //! It answers what the catalog alone can answer. The database may still refuse the row for a
 //! cause that only it can see: a conflict, a missing parent, a check.
 
-use crate::apply::decode;
 use crate::catalog::Catalog;
 use crate::envelope::Envelope;
 use crate::options::Options;
 use crate::rejection::Rejection;
+use crate::settle::decode;
 use crate::sink::Unit;
 
 /// The unit that an entry becomes, to be shown with [`Sink::explain`](crate::Sink::explain).

@@ -93,19 +93,14 @@ pub(super) async fn taken(
     ask(client, &sql, step, &places).await
 }
 
-/// The row of a COPY that the error is about, counted from 0. The words around the number are in
-/// the server's language.
-pub(super) fn copied_row(error: &DbError) -> Option<usize> {
-    let context = error.where_()?.strip_prefix("COPY ")?;
-    // The table's name may hold anything; the line stands behind the comma that follows it.
-    let name = error.table().unwrap_or_default();
-    let context = context.strip_prefix(name).unwrap_or(context);
-    let number: String = context
-        .chars()
-        .skip_while(|c| !c.is_ascii_digit())
-        .take_while(char::is_ascii_digit)
-        .collect();
-    number.parse::<usize>().ok()?.checked_sub(1)
+/// The row of a COPY into the table that the error is about, counted from 0. The words around the
+/// number are in the server's language.
+pub(super) fn copied_row(error: &DbError, table: &str) -> Option<usize> {
+    // A trigger's own context stands on lines before.
+    let context = error.where_()?.lines().find_map(|line| line.strip_prefix("COPY "))?;
+    let after_name = context.strip_prefix(table)?;
+    let digits = after_name.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?;
+    digits.parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// What the catalog says of the constraint in an error.

@@ -99,22 +99,23 @@ fn by_key(table: &Table, method: Method) -> String {
 /// The places, from 1, of the given columns' values that `is_found` in (or not in) another table:
 /// `pairs` are columns of the change and what the other table calls them.
 pub(super) fn search(pairs: &[(&Column, &str)], other: &str, is_found: bool) -> String {
-    let equal = list(pairs.iter(), |at, (column, name)| {
+    let each = |show: &dyn Fn(usize, &Column, &str) -> String| -> Vec<String> {
+        pairs.iter().enumerate().map(|(at, (column, name))| show(at, column, name)).collect()
+    };
+    let given = each(&|at, column, _| format!("${}::{}[]", at + 1, column.cell_type));
+    let names = each(&|at, _, _| format!("c{}", at + 1));
+    let not_null = each(&|at, _, _| format!("u.c{} IS NOT NULL", at + 1));
+    let equal = each(&|at, column, name| {
         format!("o.{} = {}", quoted(name), value(at, column, Method::Bulk))
     });
-    let names = list(pairs.iter(), |at, _| format!("c{}", at + 1));
-    let given = list(pairs.iter(), |at, (column, _)| {
-        format!("${}::{}[]", at + 1, column.cell_type)
-    });
-    let not_null = list(pairs.iter(), |at, _| format!("u.c{} IS NOT NULL", at + 1));
-    let (equal, not_null) = (
-        equal.replace(", ", " AND "),
-        not_null.replace(", ", " AND "),
-    );
-    let not = if is_found { "" } else { "NOT " };
     format!(
-        "SELECT u.place FROM unnest({given}) WITH ORDINALITY AS u({names}, place) \
-         WHERE {not_null} AND {not}EXISTS (SELECT FROM {other} AS o WHERE {equal})"
+        "SELECT u.place FROM unnest({}) WITH ORDINALITY AS u({}, place) \
+         WHERE {} AND {}EXISTS (SELECT FROM {other} AS o WHERE {})",
+        given.join(", "),
+        names.join(", "),
+        not_null.join(" AND "),
+        if is_found { "" } else { "NOT " },
+        equal.join(" AND ")
     )
 }
 
@@ -166,4 +167,97 @@ fn list<T>(items: impl Iterator<Item = T>, show: impl Fn(usize, T) -> String) ->
         .map(|(at, item)| show(at, item))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::change::resolve;
+    use crate::operation::Operation;
+    use crate::postgres::codec::{Kind, TypeRow, choose};
+
+    fn column(name: &str, type_name: &str) -> Column {
+        let row = TypeRow {
+            schema: "pg_catalog".to_owned(),
+            name: type_name.to_owned(),
+            kind: Kind::Plain,
+        };
+        let travel = choose(&[(1, row)].into(), 1, -1, true);
+        Column {
+            name: name.to_owned(),
+            sql_type: travel.sql_type,
+            cell_type: travel.cell_type,
+            is_not_null: false,
+            absent: crate::catalog::Absent::Default,
+            codec: travel.codec,
+        }
+    }
+
+    fn shape(json: &str) -> Change {
+        let table = Table {
+            schema: "s".to_owned(),
+            name: "t".to_owned(),
+            columns: vec![column("a", "text"), column("k", "int8"), column("i", "inet")],
+            primary_key: vec![1],
+            rank: 0,
+            is_ordered: false,
+            has_triggers: false,
+        };
+        let catalog = Catalog::new("s", [table]);
+        let operation = Operation::parse(json.as_bytes()).expect("an operation");
+        resolve(&catalog, &operation).expect("a change").remove(0)
+    }
+
+    #[test]
+    fn each_verb_has_its_text_for_one_row_and_for_many() {
+        let insert = shape(r#"{"op":"insert","table":"t","row":{"a":"x","i":"::1"}}"#);
+        let upsert = shape(r#"{"op":"upsert","table":"t","row":{"k":1,"a":"x"}}"#);
+        let key_only = shape(r#"{"op":"upsert","table":"t","row":{"k":1}}"#);
+        let update = shape(r#"{"op":"update","table":"t","key":{"k":1},"set":{"i":"::1"}}"#);
+        let delete = shape(r#"{"op":"delete","table":"t","key":{"k":1}}"#);
+        for (shape, method, expected) in [
+            (
+                &insert,
+                Method::Single,
+                r#"INSERT INTO "s"."t" ("a", "i") OVERRIDING SYSTEM VALUE VALUES ($1::text, $2::text::inet)"#,
+            ),
+            (
+                &insert,
+                Method::Bulk,
+                r#"INSERT INTO "s"."t" ("a", "i") OVERRIDING SYSTEM VALUE SELECT u.c1, u.c2::inet FROM unnest($1::text[], $2::text[]) AS u(c1, c2)"#,
+            ),
+            (&insert, Method::Copy, r#"COPY "s"."t" ("a", "i") FROM STDIN (FORMAT binary)"#),
+            (
+                &upsert,
+                Method::Single,
+                r#"INSERT INTO "s"."t" ("a", "k") OVERRIDING SYSTEM VALUE VALUES ($1::text, $2::int8) ON CONFLICT ("k") DO UPDATE SET "a" = EXCLUDED."a""#,
+            ),
+            (
+                &key_only,
+                Method::Single,
+                r#"INSERT INTO "s"."t" ("k") OVERRIDING SYSTEM VALUE VALUES ($1::int8) ON CONFLICT ("k") DO NOTHING"#,
+            ),
+            (
+                &update,
+                Method::Single,
+                r#"UPDATE "s"."t" AS t SET "i" = $2::text::inet WHERE t."k" = $1::int8"#,
+            ),
+            (
+                &update,
+                Method::Bulk,
+                r#"UPDATE "s"."t" AS t SET "i" = u.c2::inet FROM unnest($1::int8[], $2::text[]) AS u(c1, c2) WHERE t."k" = u.c1"#,
+            ),
+            (&delete, Method::Single, r#"DELETE FROM "s"."t" AS t WHERE t."k" = $1::int8"#),
+            (
+                &delete,
+                Method::Bulk,
+                r#"DELETE FROM "s"."t" AS t USING unnest($1::int8[]) AS u(c1) WHERE t."k" = u.c1"#,
+            ),
+        ] {
+            assert_eq!(text(shape, method), expected);
+        }
+        let empty = shape(r#"{"op":"insert","table":"t","row":{}}"#);
+        assert_eq!(text(&empty, Method::Single), r#"INSERT INTO "s"."t" DEFAULT VALUES"#);
+    }
 }

@@ -30,7 +30,9 @@ impl Tls {
     pub(super) fn split_off(url: &str) -> Result<(String, Self)> {
         let mut tls = Self::default();
         // Other forms of an address than a URL are left to the driver.
-        let Ok(mut parsed) = Url::parse(url) else { return Ok((url.to_owned(), tls)) };
+        let Ok(mut parsed) = Url::parse(url) else {
+            return Ok((url.to_owned(), tls));
+        };
         let mut rest = Vec::new();
         for (name, value) in parsed.query_pairs() {
             match (&*name, &*value) {
@@ -72,7 +74,9 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Invalid(format!("TLS: {error}")))?;
-        Ok(builder.with_root_certificates(self.roots()?).with_no_client_auth())
+        Ok(builder
+            .with_root_certificates(self.roots()?)
+            .with_no_client_auth())
     }
 
     fn roots(&self) -> Result<RootCertStore> {
@@ -107,14 +111,21 @@ mod tests {
     use super::*;
 
     fn tls(is_wanted: bool, path: Option<&str>) -> Tls {
-        Tls { is_wanted, root_certificates: path.map(str::to_owned) }
+        Tls {
+            is_wanted,
+            root_certificates: path.map(str::to_owned),
+        }
     }
 
     #[test]
     fn what_is_about_tls_leaves_the_url() {
         for (url, rest, expected) in [
             ("postgres://a:b@h/d", "postgres://a:b@h/d", tls(false, None)),
-            ("postgres://h/d?sslmode=require", "postgres://h/d", tls(true, None)),
+            (
+                "postgres://h/d?sslmode=require",
+                "postgres://h/d",
+                tls(true, None),
+            ),
             (
                 "postgres://h/d?connect_timeout=3&sslmode=verify-full&sslrootcert=/a%20b.pem",
                 "postgres://h/d?connect_timeout=3",

@@ -37,9 +37,11 @@ fn row() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         any::<i64>().prop_map(|n| n.to_string()),
         (-10_i128.pow(29)..10_i128.pow(29)).prop_map(|n| format!("{n}e-8")),
         (any::<i64>(), -30..30).prop_map(|(n, e)| format!("{n}e{e}")),
-        any::<f64>().prop_filter("of use", |n| is_kept(*n))
+        any::<f64>()
+            .prop_filter("of use", |n| is_kept(*n))
             .prop_map(|n| format!("{n:e}")),
-        any::<f32>().prop_filter("of use", |n| is_kept((*n).into()))
+        any::<f32>()
+            .prop_filter("of use", |n| is_kept((*n).into()))
             .prop_map(|n| format!("{n:e}")),
         any::<bool>().prop_map(|b| b.to_string()),
     );

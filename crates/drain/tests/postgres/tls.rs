@@ -17,22 +17,36 @@ async fn certify(server: &PostgresServer, names: &[&str]) -> String {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(names).expect("a certificate");
     let client = connect(&server.url()).await;
-    let row = client.query_one("SHOW data_directory", &[]).await.expect("a row");
+    let row = client
+        .query_one("SHOW data_directory", &[])
+        .await
+        .expect("a row");
     let directory = Path::new(row.get::<_, &str>(0)).to_owned();
     let owner = fs::metadata(&directory).expect("the server's directory");
-    for (name, text) in [("server.crt", cert.pem()), ("server.key", signing_key.serialize_pem())] {
+    for (name, text) in [
+        ("server.crt", cert.pem()),
+        ("server.key", signing_key.serialize_pem()),
+    ] {
         let path = directory.join(name);
         fs::write(&path, text).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("private");
         chown(&path, Some(owner.uid()), Some(owner.gid())).expect("the server's own");
     }
-    client.batch_execute("ALTER SYSTEM SET ssl = on").await.expect("set");
-    client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    client
+        .batch_execute("ALTER SYSTEM SET ssl = on")
+        .await
+        .expect("set");
+    client
+        .batch_execute("SELECT pg_reload_conf()")
+        .await
+        .expect("reloaded");
     let is_on = async || {
         let row = client.query_one("SHOW ssl", &[]).await.expect("a row");
         row.get::<_, &str>(0) == "on"
     };
-    poll_until(std::time::Duration::from_secs(20), is_on).await.expect("TLS is on");
+    poll_until(std::time::Duration::from_secs(20), is_on)
+        .await
+        .expect("TLS is on");
     cert.pem()
 }
 
@@ -40,8 +54,14 @@ async fn certify(server: &PostgresServer, names: &[&str]) -> String {
 async fn tls_is_used_where_it_is_asked_for_and_verified() {
     let server = PostgresServer::start().await.expect("a server");
     let url = server.url();
-    let plain = open(&format!("{url}?sslmode=require")).await.prepare().await;
-    assert!(matches!(plain, Err(Error::SinkUnavailable(_))), "no TLS, no connection: {plain:?}");
+    let plain = open(&format!("{url}?sslmode=require"))
+        .await
+        .prepare()
+        .await;
+    assert!(
+        matches!(plain, Err(Error::SinkUnavailable(_))),
+        "no TLS, no connection: {plain:?}"
+    );
 
     let trusted = certify(&server, &["127.0.0.1", "localhost"]).await;
     let directory = tempfile::tempdir().expect("a directory");
@@ -53,11 +73,18 @@ async fn tls_is_used_where_it_is_asked_for_and_verified() {
     let client = connect(&url).await;
     let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
         WHERE ssl AND application_name = 'tidegate'";
-    let count: i64 = client.query_one(encrypted, &[]).await.expect("a row").get(0);
+    let count: i64 = client
+        .query_one(encrypted, &[])
+        .await
+        .expect("a row")
+        .get(0);
     assert_eq!(count, 1);
 
     // A certificate that the system doesn't trust, and one for another name.
-    let error = open(&format!("{url}?sslmode=require")).await.prepare().await;
+    let error = open(&format!("{url}?sslmode=require"))
+        .await
+        .prepare()
+        .await;
     assert!(matches!(error, Err(Error::SinkUnavailable(_))), "{error:?}");
     let other = certify(&server, &["other.example"]).await;
     fs::write(&roots, other).expect("written");

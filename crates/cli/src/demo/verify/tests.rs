@@ -68,7 +68,7 @@ async fn tampering_with_the_data_is_found() {
     assert!(untouched.is_right(), "{:?}", untouched.differences().collect::<Vec<_>>());
     assert!(untouched.applied > 0 && untouched.letters.found > 0);
 
-    // Each is added to those before it: lost, doubled and broken sums only grow.
+    // Each is added to those before it. Found must be: lost, doubled, and sums that are wrong.
     let tamperings = [
         ("UPDATE payment SET status = 'x' WHERE rowid = 9", (1, 0, 0)),
         ("INSERT INTO payment_event SELECT * FROM payment_event LIMIT 1", (1, 1, 0)),
@@ -82,7 +82,8 @@ async fn tampering_with_the_data_is_found() {
         (
             "DELETE FROM tidegate_dead_letter \
              WHERE rowid = (SELECT max(rowid) FROM tidegate_dead_letter)",
-            (4, 1, 3),
+            // The total comes out again, one too many and one too few; the shards still don't.
+            (4, 1, 2),
         ),
     ];
     let database = Connection::open(place.file()).expect("a file");
