@@ -196,6 +196,12 @@ impl Shard<'_> {
         let preceding = lag.appended.saturating_sub(lag.held);
         let mut claim = sink.claim(shard, self.lease.epoch, preceding).await?;
         claim.held.wake_orphans();
+        if lag.last_id < claim.position {
+            error!(%shard, position = %claim.position, last_id = %lag.last_id,
+                "the stream has stepped back behind the ledger: the store has lost entries that it \
+                 had acknowledged; what the ledger has settled is not applied again, but a new \
+                 entry is read only once its id is larger than the position");
+        }
         debug!(%shard, epoch = %self.lease.epoch, position = %claim.position, "claimed");
         Ok(claim)
     }

@@ -15,7 +15,7 @@ use super::catalog::{FOREIGN_KEY, UNIQUE_KEY};
 use super::identifier::qualified;
 use super::parameter::columns_at;
 use super::statement;
-use crate::catalog::Column;
+use crate::catalog::{Column, Table};
 use crate::change::Change;
 use crate::operation::Verb;
 use crate::plan::Step;
@@ -38,10 +38,12 @@ pub(super) async fn absent_rows(client: &Client, step: &Step<'_>) -> Result<Vec<
 }
 
 /// The changes of a step whose parent row is not there, by the foreign key in the error. To be
-/// asked in the state in which the step is written.
+/// asked in the state in which the step is written. Where a later step may bring the parent, as
+/// the stream's own order might have done before, nobody is named.
 pub(super) async fn orphans(
     client: &Client,
     step: &Step<'_>,
+    later: &[Step<'_>],
     error: &DbError,
 ) -> Result<Vec<usize>, Error> {
     let Some(row) = constraint(client, FOREIGN_KEY, error).await? else {
@@ -53,9 +55,13 @@ pub(super) async fn orphans(
         return Ok(Vec::new());
     };
     // A parent in the same statement would not be seen.
-    let is_own_parent = shape.table.schema == schema && shape.table.name == parent;
+    let is_parent = |table: &Table| table.schema == schema && table.name == parent;
+    let may_follow = later
+        .iter()
+        .filter_map(Step::shape)
+        .any(|shape| is_parent(&shape.table));
     let given = given(shape, &own);
-    if is_own_parent || given.len() != own.len() {
+    if is_parent(&shape.table) || may_follow || given.len() != own.len() {
         return Ok(Vec::new());
     }
     let places: Vec<usize> = given.iter().map(|(place, _)| *place).collect();
@@ -97,9 +103,14 @@ pub(super) async fn taken(
 /// number are in the server's language.
 pub(super) fn copied_row(error: &DbError, table: &str) -> Option<usize> {
     // A trigger's own context stands on lines before.
-    let context = error.where_()?.lines().find_map(|line| line.strip_prefix("COPY "))?;
+    let context = error
+        .where_()?
+        .lines()
+        .find_map(|line| line.strip_prefix("COPY "))?;
     let after_name = context.strip_prefix(table)?;
-    let digits = after_name.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?;
+    let digits = after_name
+        .split(|c: char| !c.is_ascii_digit())
+        .find(|part| !part.is_empty())?;
     digits.parse::<usize>().ok()?.checked_sub(1)
 }
 

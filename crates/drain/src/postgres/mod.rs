@@ -5,7 +5,8 @@
 //! * [`catalog`] reads the user's tables and gives each column one of the [`codec`]s,
 //! * [`transaction`] applies units: [`method`] chooses how, [`statement`] makes the text,
 //!   [`write`] sends it with [`parameter`]s through a [`pipeline`], or by [`copy`],
-//! * [`failure`] judges errors, [`culprits`] names the rows at fault, [`refusal`] says why.
+//! * [`failure`] judges errors, [`search`] and [`culprits`] find the rows at fault, [`refusal`]
+//!   says why.
 //!
 //! Everything durable happens in one transaction per batch, so a process that dies anywhere in
 //! here leaves the database as it was.
@@ -24,6 +25,7 @@ mod pipeline;
 mod pool;
 mod refusal;
 mod schema;
+mod search;
 mod session;
 mod statement;
 mod tls;
@@ -102,6 +104,8 @@ impl Sink for PostgresSink {
     async fn catalog(&self) -> Result<Arc<Catalog>> {
         let session = Session::begin(&self.pool).await?;
         let (catalog, quirks) = catalog::read(session, self.schema.as_deref()).await?;
+        // A type may have been made anew under its old name; old statements would not know it.
+        self.pool.manager().statement_caches.clear();
         *self.quirks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(quirks);
         Ok(Arc::new(catalog))
     }

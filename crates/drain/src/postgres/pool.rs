@@ -46,8 +46,11 @@ impl Default for PostgresOptions {
 
 /// Unanswered bytes end a connection after this time: the server's machine is gone.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
-/// When a silent connection is probed.
+/// When a silent connection is probed for the first time, how often then, and how many probes may
+/// stay unanswered.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
 
 /// What the server is told once per connection, besides the timeouts. The formats decide how it
 /// reads the texts that only it can read; compiling short statements costs more than it gives.
@@ -70,7 +73,10 @@ pub(super) fn open(url: &str, options: &PostgresOptions) -> Result<(Pool, Config
             "connections_max is 0; at least 1 is needed".to_owned(),
         ));
     }
-    config.keepalives_idle(KEEPALIVE_IDLE);
+    config
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL);
+    config.keepalives_retries(KEEPALIVE_RETRIES);
     if config.get_application_name().is_none() {
         config.application_name("tidegate");
     }

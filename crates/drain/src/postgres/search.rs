@@ -21,9 +21,24 @@ use crate::operation::Verb;
 use crate::plan::{Step, plan};
 use crate::sink::{Outcome, Unit};
 
+/// What the database is asked about the changes of a step.
+enum Question<'a> {
+    /// Which find no row to update.
+    AbsentRows,
+    /// Which miss the parent row that the error is about; with the steps after this one.
+    Orphans(&'a DbError, &'a [Step<'a>]),
+    /// Which have a unique key that is taken already.
+    Taken(&'a DbError),
+}
+
 impl PostgresTransaction {
     /// Finds out whose fault it was. Nothing of the units is applied when this begins.
-    async fn search(&mut self, units: &[&Unit], steps: &[Step<'_>], stop: Stop) -> Result<Outcome> {
+    pub(super) async fn search(
+        &mut self,
+        units: &[&Unit],
+        steps: &[Step<'_>],
+        stop: Stop,
+    ) -> Result<Outcome> {
         if units.len() == 1 {
             let culprits = vec![(0, refusal(&stop, steps))];
             return Ok(Outcome::Refused {
@@ -48,8 +63,10 @@ impl PostgresTransaction {
             Cause::Error(error) => error.as_db_error(),
             Cause::NoRow(_) | Cause::NoCopy(_) => None,
         };
+        let shape = stop.step.and_then(|at| steps.get(at)).and_then(Step::shape);
+        let table = shape.map_or("", |shape| shape.table.name.as_str());
         let suspect = answer
-            .and_then(copied_row)
+            .and_then(|answer| copied_row(answer, table))
             .map(|row| indexes(units, steps, &stop, &[row]));
         match suspect.as_deref() {
             Some([suspect]) => self.confirm(units, *suspect).await,
@@ -62,50 +79,50 @@ impl PostgresTransaction {
 
     /// The changes of the stopped step that are certainly at fault, by their places in the step.
     async fn name(&mut self, steps: &[Step<'_>], stop: &Stop) -> Result<Vec<usize>> {
-        let Some((before, step)) = stop
-            .step
-            .and_then(|at| Some((steps.get(..at)?, steps.get(at)?)))
-        else {
+        let Some((at, step)) = stop.step.and_then(|at| Some((at, steps.get(at)?))) else {
             return Ok(Vec::new());
         };
-        let verb = step.shape().map(|shape| shape.verb);
-        match &stop.cause {
-            Cause::NoRow(known) if !known.is_empty() => Ok(known.clone()),
-            Cause::NoRow(_) => self.name_behind(before, step, None).await,
-            Cause::NoCopy(_) => Ok(Vec::new()),
+        let (before, later) = (steps.get(..at), steps.get(at + 1..));
+        let (before, later) = (before.unwrap_or_default(), later.unwrap_or_default());
+        let question = match &stop.cause {
+            Cause::NoRow(known) if !known.is_empty() => return Ok(known.clone()),
+            Cause::NoRow(_) => Question::AbsentRows,
+            Cause::NoCopy(_) => return Ok(Vec::new()),
             Cause::Error(error) => match error.as_db_error() {
-                Some(answer) if is_missing_parent(answer, verb) => {
-                    self.name_behind(before, step, Some(answer)).await
+                Some(answer) if is_missing_parent(answer, step.shape().map(|shape| shape.verb)) => {
+                    Question::Orphans(answer, later)
                 }
                 Some(answer) if answer.code().code() == "23505" && only_inserts(steps, step) => {
-                    let client = self.session.client()?;
-                    taken(client, step, answer).await.map_err(own)
+                    return self.ask(&[], step, Question::Taken(answer)).await;
                 }
-                _ => Ok(Vec::new()),
+                _ => return Ok(Vec::new()),
             },
-        }
+        };
+        self.ask(before, step, question).await
     }
 
-    /// Brings the steps before back, to ask in the state that the stopped step has met.
-    async fn name_behind(
+    /// Asks in the state that the steps before leave, and takes them back.
+    async fn ask(
         &mut self,
         before: &[Step<'_>],
         step: &Step<'_>,
-        missing_parent: Option<&DbError>,
+        question: Question<'_>,
     ) -> Result<Vec<usize>> {
         if !before.is_empty() && self.attempt(before).await?.is_some() {
             return Ok(Vec::new());
         }
         let client = self.session.client()?;
-        let named = match missing_parent {
-            Some(error) => orphans(client, step, error).await,
-            None => absent_rows(client, step).await,
+        let named = match question {
+            Question::AbsentRows => absent_rows(client, step).await,
+            Question::Orphans(error, later) => orphans(client, step, later, error).await,
+            Question::Taken(error) => taken(client, step, error).await,
         };
-        let named = named.map_err(own)?;
-        if !before.is_empty() {
-            self.undo().await?;
+        match named {
+            // A question that the database doesn't understand is no reason to stop.
+            Err(error) if judge(&error) != Verdict::Refused => return Err(own(error)),
+            _ => self.undo().await?,
         }
-        Ok(named)
+        Ok(named.unwrap_or_default())
     }
 
     /// Applies the units before the suspect, and then holds the suspect against them alone: in the

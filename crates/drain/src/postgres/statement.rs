@@ -100,7 +100,11 @@ fn by_key(table: &Table, method: Method) -> String {
 /// `pairs` are columns of the change and what the other table calls them.
 pub(super) fn search(pairs: &[(&Column, &str)], other: &str, is_found: bool) -> String {
     let each = |show: &dyn Fn(usize, &Column, &str) -> String| -> Vec<String> {
-        pairs.iter().enumerate().map(|(at, (column, name))| show(at, column, name)).collect()
+        pairs
+            .iter()
+            .enumerate()
+            .map(|(at, (column, name))| show(at, column, name))
+            .collect()
     };
     let given = each(&|at, column, _| format!("${}::{}[]", at + 1, column.cell_type));
     let names = each(&|at, _, _| format!("c{}", at + 1));
@@ -198,7 +202,11 @@ mod tests {
         let table = Table {
             schema: "s".to_owned(),
             name: "t".to_owned(),
-            columns: vec![column("a", "text"), column("k", "int8"), column("i", "inet")],
+            columns: vec![
+                column("a", "text"),
+                column("k", "int8"),
+                column("i", "inet"),
+            ],
             primary_key: vec![1],
             rank: 0,
             is_ordered: false,
@@ -227,7 +235,11 @@ mod tests {
                 Method::Bulk,
                 r#"INSERT INTO "s"."t" ("a", "i") OVERRIDING SYSTEM VALUE SELECT u.c1, u.c2::inet FROM unnest($1::text[], $2::text[]) AS u(c1, c2)"#,
             ),
-            (&insert, Method::Copy, r#"COPY "s"."t" ("a", "i") FROM STDIN (FORMAT binary)"#),
+            (
+                &insert,
+                Method::Copy,
+                r#"COPY "s"."t" ("a", "i") FROM STDIN (FORMAT binary)"#,
+            ),
             (
                 &upsert,
                 Method::Single,
@@ -248,7 +260,11 @@ mod tests {
                 Method::Bulk,
                 r#"UPDATE "s"."t" AS t SET "i" = u.c2::inet FROM unnest($1::int8[], $2::text[]) AS u(c1, c2) WHERE t."k" = u.c1"#,
             ),
-            (&delete, Method::Single, r#"DELETE FROM "s"."t" AS t WHERE t."k" = $1::int8"#),
+            (
+                &delete,
+                Method::Single,
+                r#"DELETE FROM "s"."t" AS t WHERE t."k" = $1::int8"#,
+            ),
             (
                 &delete,
                 Method::Bulk,
@@ -258,6 +274,9 @@ mod tests {
             assert_eq!(text(shape, method), expected);
         }
         let empty = shape(r#"{"op":"insert","table":"t","row":{}}"#);
-        assert_eq!(text(&empty, Method::Single), r#"INSERT INTO "s"."t" DEFAULT VALUES"#);
+        assert_eq!(
+            text(&empty, Method::Single),
+            r#"INSERT INTO "s"."t" DEFAULT VALUES"#
+        );
     }
 }

@@ -15,27 +15,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use deadpool_postgres::Client;
 use tidegate_store::{EntryId, Partition};
-use tokio_postgres::error::DbError;
 
 use super::catalog::Quirks;
-use super::culprits::{absent_rows, copied_row, orphans, taken};
 use super::failure::{Verdict, is_stale_plan, judge, own, reported};
-use super::refusal::{is_missing_parent, refusal};
+use super::search::changes;
 use super::session::Session;
 use super::write::{Cause, Stop, write};
 use super::{ledger, letters};
-use crate::change::Change;
 use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::held::HeldIndex;
-use crate::operation::Verb;
 use crate::plan::{Step, plan};
 use crate::sink::{Fence, Outcome, SinkTransaction, Unit};
 
 /// An open transaction.
 pub(super) struct PostgresTransaction {
-    session: Session,
+    pub(super) session: Session,
     quirks: Arc<Quirks>,
     savepoint: Savepoint,
 }
@@ -93,7 +89,7 @@ impl PostgresTransaction {
     }
 
     /// Writes all of the steps or none. A refusal is answered with why, an absence is an error.
-    async fn attempt(&mut self, steps: &[Step<'_>]) -> Result<Option<Stop>> {
+    pub(super) async fn attempt(&mut self, steps: &[Step<'_>]) -> Result<Option<Stop>> {
         let first = match self.savepoint {
             Savepoint::None => format!("{SET}; {DEFER}"),
             Savepoint::Fresh => DEFER.to_owned(),
@@ -133,7 +129,8 @@ impl PostgresTransaction {
         }
     }
 
-    async fn undo(&mut self) -> Result<()> {
+    /// Takes the last attempt back.
+    pub(super) async fn undo(&mut self) -> Result<()> {
         self.session
             .client()?
             .batch_execute(UNDO)

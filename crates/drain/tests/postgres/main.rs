@@ -2,7 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod cases;
+mod constraints;
+mod crowds;
 mod ledger;
+mod letters;
 mod names;
 mod outage;
 mod properties;

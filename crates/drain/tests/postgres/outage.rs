@@ -210,7 +210,7 @@ async fn a_locked_row_is_waited_for_and_then_left_for_later() {
     let sink = PostgresSink::connect(&target.database.url(), options)
         .await
         .expect("a sink");
-    let units = units(&*sink.catalog().await.expect("a catalog"), &[update(0)]);
+    let units = units(&sink.catalog().await.expect("a catalog"), &[update(0)]);
     target.run("BEGIN; UPDATE t SET v = 5 WHERE id = 0").await;
     let mut transaction = sink.begin().await.expect("a transaction");
     let result = apply(&mut transaction, &units).await;

@@ -16,11 +16,38 @@ fn is_kept(number: f64) -> bool {
     number.is_finite() && !(number == 0.0 && number.is_sign_negative())
 }
 
-/// A JSON value of every column but the first.
-fn row() -> impl Strategy<Value = Vec<(&'static str, String)>> {
-    let text =
-        "[a-zA-Zäöü😀\"\\\\\n ,{}']{0,20}".prop_map(|text| serde_json::json!(text).to_string());
-    let date = (1_i32..=9999, 1..=12, 1..=28).prop_map(|(y, m, d)| format!("{y:04}-{m:02}-{d:02}"));
+/// The columns that hold numbers, in order, with a JSON value each.
+fn numbers() -> impl Strategy<Value = [String; 7]> {
+    let double = any::<f64>().prop_filter("of use", |n| is_kept(*n));
+    let single = any::<f32>().prop_filter("of use", |n| is_kept((*n).into()));
+    let all = (
+        any::<i16>(),
+        any::<i64>(),
+        -10_i128.pow(29)..10_i128.pow(29),
+        (any::<i64>(), -30..30),
+        double,
+        single,
+        any::<bool>(),
+    );
+    all.prop_map(|(a, b, c, (d, exponent), e, f, g)| {
+        [
+            a.to_string(),
+            b.to_string(),
+            format!("{c}e-8"),
+            format!("{d}e{exponent}"),
+            format!("{e:e}"),
+            format!("{f:e}"),
+            g.to_string(),
+        ]
+    })
+}
+
+/// Dates, times and moments, each with its own quotes.
+fn calendar() -> impl Strategy<Value = [String; 4]> {
+    let date = |years: std::ops::Range<i32>| {
+        let date = (years, 1..=12, 1..=28);
+        date.prop_map(|(y, m, d)| format!("{y:04}-{m:02}-{d:02}"))
+    };
     let time = (0..24, 0..60, 0..60, 0..1_000_000)
         .prop_map(|(h, m, s, f)| format!("{h:02}:{m:02}:{s:02}.{f:06}"));
     let offset = prop_oneof![
@@ -29,65 +56,40 @@ fn row() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         (0..15).prop_map(|h| format!("-{h:02}")),
     ];
     // Far enough from the ends that an offset can't leave the calendar.
-    let inner =
-        (2_i32..=9998, 1..=12, 1..=28).prop_map(|(y, m, d)| format!("{y:04}-{m:02}-{d:02}"));
-    let moment = (inner, time.clone(), offset).prop_map(|(d, t, o)| format!("\"{d}T{t}{o}\""));
-    let numbers = (
-        any::<i16>().prop_map(|n| n.to_string()),
-        any::<i64>().prop_map(|n| n.to_string()),
-        (-10_i128.pow(29)..10_i128.pow(29)).prop_map(|n| format!("{n}e-8")),
-        (any::<i64>(), -30..30).prop_map(|(n, e)| format!("{n}e{e}")),
-        any::<f64>()
-            .prop_filter("of use", |n| is_kept(*n))
-            .prop_map(|n| format!("{n:e}")),
-        any::<f32>()
-            .prop_filter("of use", |n| is_kept((*n).into()))
-            .prop_map(|n| format!("{n:e}")),
-        any::<bool>().prop_map(|b| b.to_string()),
-    );
-    let texts = (
-        text.clone(),
-        text,
-        any::<u128>().prop_map(|n| format!("\"{}\"", uuid::Uuid::from_u128(n))),
-        date.clone().prop_map(|d| format!("\"{d}\"")),
-        (date, time.clone()).prop_map(|(d, t)| format!("\"{d} {t}\"")),
-        moment,
-        time.prop_map(|t| format!("\"{t}\"")),
-        prop_oneof![
-            any::<i32>().prop_map(|n| format!("{{\"k\":[{n},1.50,null,\"é\"]}}")),
-            Just("[]".to_owned()),
-            Just("\"x\"".to_owned())
-        ],
-        prop_oneof![Just("\"sad\""), Just("\"ok\"")].prop_map(str::to_owned),
-    );
-    let absent = prop::collection::vec(0..10_u8, 16);
-    (numbers, texts, absent).prop_map(|(n, t, absent)| {
-        let values = [
-            ("a", n.0),
-            ("b", n.1),
-            ("c", n.2),
-            ("d", n.3),
-            ("e", n.4),
-            ("f", n.5),
-            ("g", n.6),
-            ("h", t.0),
-            ("i", t.1),
-            ("j", t.2),
-            ("k", t.3),
-            ("l", t.4),
-            ("m", t.5),
-            ("n", t.6),
-            ("o", t.7),
-            ("p", t.8),
-        ];
-        let given = values
-            .into_iter()
-            .zip(absent)
-            .filter(|(_, absent)| *absent > 0);
+    let all = (date(1..10_000), date(2..9_999), time, offset);
+    all.prop_map(|(date, inner, time, offset)| {
+        [
+            format!("\"{date}\""),
+            format!("\"{date} {time}\""),
+            format!("\"{inner}T{time}{offset}\""),
+            format!("\"{time}\""),
+        ]
+    })
+}
+
+/// A JSON value for some of the columns but the first; some of them are null.
+fn row() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let text = || {
+        let text = "[a-zA-Zäöü😀\"\\\\\n ,{}']{0,20}";
+        text.prop_map(|text| serde_json::json!(text).to_string())
+    };
+    let document = prop_oneof![
+        any::<i32>().prop_map(|n| format!("{{\"k\":[{n},1.50,null,\"é\"]}}")),
+        Just("[]".to_owned()),
+        Just("\"x\"".to_owned())
+    ];
+    let mood = prop_oneof![Just("\"sad\""), Just("\"ok\"")];
+    let uuid = any::<u128>().prop_map(|n| format!("\"{}\"", uuid::Uuid::from_u128(n)));
+    let texts = (text(), text(), uuid, document, mood);
+    let fate = prop::collection::vec(0..10_u8, 16);
+    (numbers(), texts, calendar(), fate).prop_map(|(numbers, texts, [k, l, m, n], fate)| {
+        let (h, i, j, o, p) = texts;
+        let texts = [h, i, j, k, l, m, n, o, p.to_owned()];
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"];
+        let values = names.into_iter().zip(numbers.into_iter().chain(texts));
+        let given = values.zip(fate).filter(|(_, fate)| *fate > 0);
         given
-            .map(|((name, json), absent)| {
-                (name, if absent == 1 { "null".to_owned() } else { json })
-            })
+            .map(|((name, json), fate)| (name, if fate == 1 { "null".to_owned() } else { json }))
             .collect()
     })
 }

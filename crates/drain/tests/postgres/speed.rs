@@ -36,6 +36,7 @@ fn update(id: usize) -> String {
 }
 
 /// Writes batches as the engine does it, and says how fast.
+#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
 async fn write(target: &Target, what: &str, operations: &[String], batch: usize) {
     let catalog = target.catalog().await;
     let began = Instant::now();

@@ -4,6 +4,7 @@
 //! where both agree on every column of every row, neither lost nor doubled anything. It holds all
 //! rows in memory, a few hundred bytes for each.
 
+mod codes;
 #[cfg(test)]
 mod naive;
 mod rows;
@@ -11,9 +12,10 @@ mod rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::scenario::Fact;
 use super::scenario::fact::{Attempt, CustomerFact, PaymentFact, PaymentRef, Refund, What};
-use super::scenario::{Fact, Spoil};
 use super::schema::{CUSTOMER, PAYMENT, PAYMENT_ATTEMPT, PAYMENT_EVENT, REFUND, Table};
+use codes::code_of;
 use rows::{Cells, LogRow};
 
 pub(crate) use rows::Row;
@@ -296,21 +298,5 @@ fn expected<'a, T: Cells>(table: Table, rows: &'a BTreeMap<Arc<str>, T>) -> Expe
     Expected {
         table,
         rows: Box::new(rows.iter().map(|(id, row)| row.cells(id))),
-    }
-}
-
-/// The code that the dead letter must carry. These are the documented names, spelled out once
-/// more: a code that changes its name breaks its users.
-fn code_of(spoil: Spoil) -> &'static str {
-    match spoil {
-        Spoil::CutOff => "invalid_json",
-        Spoil::NotUtf8 => "invalid_utf8",
-        Spoil::UnknownOperation => "unknown_operation",
-        Spoil::UnknownTable => "unknown_table",
-        Spoil::UnknownColumn => "unknown_column",
-        Spoil::WrongType => "wrong_type",
-        Spoil::MissingKey => "invalid_key",
-        Spoil::NullInNotNull => "not_null",
-        Spoil::NoSuchRow | Spoil::HalfTransaction => "no_such_row",
     }
 }

@@ -50,107 +50,139 @@ fn customer_operation(id: &str, fact: &CustomerFact, at: &str) -> Value {
 }
 
 fn payment_operation(payment: &PaymentRef, fact: &PaymentFact, at: &str) -> Value {
-    let id = &*payment.id;
-    let event = |kind: &str, amount_minor: Option<i64>| {
-        let row = json!({"payment_id": id, "kind": kind, "amount_minor": amount_minor, "at": at});
-        json!({"op": "insert", "table": "payment_event", "row": row})
-    };
-    let change = |mut columns: Value| {
-        set(&mut columns, "updated_at", at);
-        update("payment", id, &columns)
+    let story = Story {
+        payment,
+        id: &payment.id,
+        at,
     };
     match fact {
         PaymentFact::Created {
             customer,
             amount_minor,
             currency,
-        } => {
-            // The captured and refunded amounts are left to the columns' defaults.
-            let row = json!({"id": id, "merchant_id": merchant_id(payment),
-                "customer_id": **customer, "amount_minor": amount_minor, "currency": currency,
-                "status": "requires_payment_method", "created_at": at, "updated_at": at});
-            json!({"op": "insert", "table": "payment", "row": row})
+        } => story.created(customer, *amount_minor, currency),
+        PaymentFact::RiskChecked => story.event("risk.checked", None),
+        PaymentFact::AttemptStarted(attempt) => {
+            insert("payment_attempt", &story.attempt(attempt, "started"))
         }
-        PaymentFact::RiskChecked => event("risk.checked", None),
-        PaymentFact::AttemptStarted(attempt) => json!({"op": "insert",
-            "table": "payment_attempt", "row": attempt_row(id, attempt, "started", at)}),
-        PaymentFact::Processing => change(json!({"status": "processing", "failure_code": null})),
+        PaymentFact::Processing => {
+            story.change(json!({"status": "processing", "failure_code": null}))
+        }
         PaymentFact::AttemptFailed {
             attempt,
             error_code,
             is_last,
-        } => {
-            let tried = json!({"status": "failed", "error_code": error_code, "updated_at": at});
-            let status = if *is_last {
-                "failed"
-            } else {
-                "requires_payment_method"
-            };
-            transaction(vec![
-                update("payment_attempt", &attempt.id, &tried),
-                change(json!({"status": status, "failure_code": error_code})),
-                event("attempt.failed", None),
-            ])
-        }
+        } => story.attempt_failed(attempt, error_code, *is_last),
         PaymentFact::Captured {
             attempt,
             amount_minor,
-        } => transaction(vec![
-            change(json!({"status": "succeeded", "amount_captured_minor": amount_minor})),
-            event("payment.captured", Some(*amount_minor)),
-            json!({"op": "upsert", "table": "payment_attempt",
-                "row": attempt_row(id, attempt, "charged", at)}),
-        ]),
+        } => story.captured(attempt, *amount_minor),
         PaymentFact::Cancelled => transaction(vec![
-            change(json!({"status": "cancelled"})),
-            event("payment.cancelled", None),
+            story.change(json!({"status": "cancelled"})),
+            story.event("payment.cancelled", None),
         ]),
-        PaymentFact::Expired => delete("payment", id),
+        PaymentFact::Expired => delete("payment", &payment.id),
         PaymentFact::Purged { attempts } => {
             let mut operations: Vec<_> = attempts
                 .iter()
                 .map(|attempt| delete("payment_attempt", attempt))
                 .collect();
-            operations.extend([delete("payment", id), event("payment.purged", None)]);
+            operations.push(delete("payment", &payment.id));
+            operations.push(story.event("payment.purged", None));
             transaction(operations)
         }
-        PaymentFact::RefundRequested(refund) => refund_request(id, refund, at),
+        PaymentFact::RefundRequested(refund) => story.refund_requested(refund),
         PaymentFact::RefundSettled {
             refund,
             refunded_minor,
-        } => {
-            let status = if refunded_minor.is_some() {
-                "succeeded"
-            } else {
-                "failed"
-            };
-            let mut operations = vec![
-                update(
-                    "refund",
-                    &refund.id,
-                    &json!({"status": status, "updated_at": at}),
-                ),
-                event(&format!("refund.{status}"), Some(refund.amount_minor)),
-            ];
-            let total = refunded_minor.map(|total| json!({"amount_refunded_minor": total}));
-            operations.extend(total.map(change));
-            transaction(operations)
-        }
+        } => story.refund_settled(refund, *refunded_minor),
     }
 }
 
-fn refund_request(payment_id: &str, refund: &Refund, at: &str) -> Value {
-    let row = json!({"id": *refund.id, "payment_id": payment_id,
-        "amount_minor": refund.amount_minor, "currency": refund.currency, "status": "pending",
-        "reason": refund.reason, "created_at": at, "updated_at": at});
-    json!({"op": "insert", "table": "refund", "row": row})
+/// A payment, and when something happens to it.
+struct Story<'a> {
+    payment: &'a PaymentRef,
+    id: &'a str,
+    at: &'a str,
 }
 
-/// The row without `error_code`: an upsert must leave alone what it doesn't name.
-fn attempt_row(payment_id: &str, attempt: &Attempt, status: &str, at: &str) -> Value {
-    json!({"id": *attempt.id, "payment_id": payment_id, "number": attempt.number,
-        "connector": attempt.connector, "status": status,
-        "created_at": text_of(attempt.started_ms), "updated_at": at})
+impl Story<'_> {
+    /// The captured and refunded amounts are left to the columns' defaults.
+    fn created(&self, customer: &str, amount_minor: i64, currency: &str) -> Value {
+        let row = json!({"id": self.id, "merchant_id": merchant_id(self.payment),
+            "customer_id": customer, "amount_minor": amount_minor, "currency": currency,
+            "status": "requires_payment_method", "created_at": self.at, "updated_at": self.at});
+        insert("payment", &row)
+    }
+
+    fn attempt_failed(&self, attempt: &Attempt, error_code: &str, is_last: bool) -> Value {
+        let tried = json!({"status": "failed", "error_code": error_code, "updated_at": self.at});
+        let status = if is_last {
+            "failed"
+        } else {
+            "requires_payment_method"
+        };
+        transaction(vec![
+            update("payment_attempt", &attempt.id, &tried),
+            self.change(json!({"status": status, "failure_code": error_code})),
+            self.event("attempt.failed", None),
+        ])
+    }
+
+    fn captured(&self, attempt: &Attempt, amount_minor: i64) -> Value {
+        let charged = self.attempt(attempt, "charged");
+        transaction(vec![
+            self.change(json!({"status": "succeeded", "amount_captured_minor": amount_minor})),
+            self.event("payment.captured", Some(amount_minor)),
+            json!({"op": "upsert", "table": "payment_attempt", "row": charged}),
+        ])
+    }
+
+    fn refund_requested(&self, refund: &Refund) -> Value {
+        let row = json!({"id": *refund.id, "payment_id": self.id,
+            "amount_minor": refund.amount_minor, "currency": refund.currency,
+            "status": "pending", "reason": refund.reason,
+            "created_at": self.at, "updated_at": self.at});
+        insert("refund", &row)
+    }
+
+    fn refund_settled(&self, refund: &Refund, refunded_minor: Option<i64>) -> Value {
+        let status = if refunded_minor.is_some() {
+            "succeeded"
+        } else {
+            "failed"
+        };
+        let answered = json!({"status": status, "updated_at": self.at});
+        let mut operations = vec![
+            update("refund", &refund.id, &answered),
+            self.event(&format!("refund.{status}"), Some(refund.amount_minor)),
+        ];
+        let total = refunded_minor.map(|total| json!({"amount_refunded_minor": total}));
+        operations.extend(total.map(|total| self.change(total)));
+        transaction(operations)
+    }
+
+    fn event(&self, kind: &str, amount_minor: Option<i64>) -> Value {
+        let row = json!({"payment_id": self.id, "kind": kind, "amount_minor": amount_minor,
+            "at": self.at});
+        insert("payment_event", &row)
+    }
+
+    fn change(&self, mut columns: Value) -> Value {
+        set(&mut columns, "updated_at", self.at);
+        update("payment", self.id, &columns)
+    }
+
+    /// The row without `error_code`: an upsert must leave alone what it doesn't name.
+    fn attempt(&self, attempt: &Attempt, status: &str) -> Value {
+        json!({"id": *attempt.id, "payment_id": self.id, "number": attempt.number,
+            "connector": attempt.connector, "status": status,
+            "created_at": text_of(attempt.started_ms), "updated_at": self.at})
+    }
+}
+
+fn insert(table: &str, row: &Value) -> Value {
+    json!({"op": "insert", "table": table, "row": row})
 }
 
 fn transaction(operations: Vec<Value>) -> Value {

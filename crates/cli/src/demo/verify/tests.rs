@@ -28,11 +28,22 @@ async fn drained() -> (Place, Settings, Ends) {
     ends.sink.prepare().await.expect("prepared");
     let catalog = ends.sink.catalog().await.expect("a catalog");
     let options = settings.drain.clone();
-    let sender =
-        Sender::new(ends.store.clone(), catalog, options.stream.clone(), options.partitions);
+    let sender = Sender::new(
+        ends.store.clone(),
+        catalog,
+        options.stream.clone(),
+        options.partitions,
+    );
     let address = |told: crate::demo::scenario::Told| {
         let payload = Bytes::from(told.payload);
-        sender.address(payload, &told.request_id, &told.global_id, SystemTime::now()).entry
+        sender
+            .address(
+                payload,
+                &told.request_id,
+                &told.global_id,
+                SystemTime::now(),
+            )
+            .entry
     };
     let entries = Scenario::new(1, OPERATIONS).map(address).collect();
     sender.send(entries).await.expect("sent");
@@ -41,14 +52,19 @@ async fn drained() -> (Place, Settings, Ends) {
     let (store, sink) = (ends.store.clone(), ends.sink.clone());
     let worker = Worker::new(store, sink, options, Arc::new(Unobserved)).expect("a worker");
     let worker = tokio::spawn(worker.run(stop.clone()));
-    tokio::time::timeout(DEADLINE, until_drained(&ends, &settings)).await.expect("drained");
+    tokio::time::timeout(DEADLINE, until_drained(&ends, &settings))
+        .await
+        .expect("drained");
     stop.cancel();
     worker.await.expect("no panic").expect("a good end");
     (place, settings, ends)
 }
 
 async fn until_drained(ends: &Ends, settings: &Settings) {
-    while !status::is_drained(&*ends.store, &*ends.sink, &settings.drain).await.expect("known") {
+    while !status::is_drained(&*ends.store, &*ends.sink, &settings.drain)
+        .await
+        .expect("known")
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -58,22 +74,34 @@ async fn verified(place: &Place, settings: &Settings, ends: &Ends) -> Findings {
     for told in Scenario::new(1, OPERATIONS) {
         model.apply(&told.request_id, told.fact);
     }
-    verify(model, place.file(), ends, &settings.drain, OPERATIONS).await.expect("readable")
+    verify(model, place.file(), ends, &settings.drain, OPERATIONS)
+        .await
+        .expect("readable")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tampering_with_the_data_is_found() {
     let (place, settings, ends) = drained().await;
     let untouched = verified(&place, &settings, &ends).await;
-    assert!(untouched.is_right(), "{:?}", untouched.differences().collect::<Vec<_>>());
+    assert!(
+        untouched.is_right(),
+        "{:?}",
+        untouched.differences().collect::<Vec<_>>()
+    );
     assert!(untouched.applied > 0 && untouched.letters.found > 0);
 
     // Each is added to those before it. Found must be: lost, doubled, and sums that are wrong.
     let tamperings = [
         ("UPDATE payment SET status = 'x' WHERE rowid = 9", (1, 0, 0)),
-        ("INSERT INTO payment_event SELECT * FROM payment_event LIMIT 1", (1, 1, 0)),
+        (
+            "INSERT INTO payment_event SELECT * FROM payment_event LIMIT 1",
+            (1, 1, 0),
+        ),
         ("DELETE FROM payment_event WHERE rowid = 5", (2, 1, 0)),
-        ("UPDATE tidegate_ledger SET applied = applied + 1 WHERE shard = 3", (2, 1, 2)),
+        (
+            "UPDATE tidegate_ledger SET applied = applied + 1 WHERE shard = 3",
+            (2, 1, 2),
+        ),
         (
             "UPDATE tidegate_dead_letter SET code = 'refused' \
              WHERE rowid = (SELECT min(rowid) FROM tidegate_dead_letter)",
@@ -90,8 +118,16 @@ async fn tampering_with_the_data_is_found() {
     for (sql, wanted) in tamperings {
         assert_eq!(database.execute(sql, []).expect("a statement"), 1, "{sql}");
         let findings = verified(&place, &settings, &ends).await;
-        assert!(!findings.is_right() && findings.differences().next().is_some(), "{sql}");
+        assert!(
+            !findings.is_right() && findings.differences().next().is_some(),
+            "{sql}"
+        );
         let found = (findings.lost(), findings.duplicated(), findings.sums.len());
-        assert_eq!(found, wanted, "{sql}: {:?}", findings.differences().collect::<Vec<_>>());
+        assert_eq!(
+            found,
+            wanted,
+            "{sql}: {:?}",
+            findings.differences().collect::<Vec<_>>()
+        );
     }
 }

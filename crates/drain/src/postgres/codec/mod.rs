@@ -11,13 +11,14 @@ mod calendar;
 mod decimal;
 mod float;
 mod integer;
+mod iso;
 mod json;
 mod numeric;
+mod pg_type;
 mod scalar;
 mod text;
 mod verbatim;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::array::Array;
@@ -28,6 +29,7 @@ use self::float::Float;
 use self::integer::Integer;
 use self::json::Json;
 use self::numeric::Numeric;
+pub(super) use self::pg_type::{Kind, TypeRow, Types};
 use self::text::{Label, Limit, Text};
 use self::verbatim::{Drops, Verbatim};
 use super::identifier::{qualified, type_name};
@@ -43,47 +45,6 @@ const VARLENA_HEADER: i32 = 4;
 const NAME_BYTES_MAX: usize = 63;
 /// Digits that `money` keeps after the point in most places; where it keeps fewer, it rounds.
 const MONEY_DIGITS: usize = 2;
-
-/// A type as `pg_type` has it.
-#[derive(Clone, Debug)]
-pub(super) struct TypeRow {
-    /// The schema it lies in.
-    pub(super) schema: String,
-    /// Its name there.
-    pub(super) name: String,
-    /// What it is made of.
-    pub(super) kind: Kind,
-}
-
-/// What a type is made of.
-#[derive(Clone, Debug)]
-pub(super) enum Kind {
-    /// A base type, a range, a composite type: what stands for itself.
-    Plain,
-    /// An enum.
-    Enum(Vec<String>),
-    /// An array.
-    Array {
-        /// The elements' type.
-        element: u32,
-        /// What stands between elements in a literal.
-        delimiter: char,
-    },
-    /// A domain.
-    Domain {
-        /// The type beneath.
-        base: u32,
-        /// The type modifier for it.
-        typmod: i32,
-        /// Whether NULL is refused.
-        is_not_null: bool,
-        /// Whether it has a default of its own.
-        has_default: bool,
-    },
-}
-
-/// The types of a database by their OID.
-pub(super) type Types = HashMap<u32, TypeRow>;
 
 /// How the values of a column travel.
 #[derive(Debug)]
@@ -232,6 +193,8 @@ fn by_text(sql_type: String, codec: impl Codec + 'static) -> Travel {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::postgres::codec::scalar::tests::{encode, refusal};
     use crate::rejection::Code;

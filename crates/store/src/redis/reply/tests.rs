@@ -185,19 +185,3 @@ proptest! {
         read_every_way(&Bytes::from(wire));
     }
 }
-#[test]
-fn zz_parse_rate() {
-    let f = |n: &'static [u8], v: Vec<u8>| (Bytes::from_static(n), Bytes::from(v));
-    let e = |i| Entry { id: EntryId::new(1_700_000_000_000, i), fields: vec![
-        f(b"request_id", vec![b'a'; 32]), f(b"global_id", vec![b'a'; 32]), f(b"typed_sql", vec![b'x'; 900]), f(b"pushed_at", vec![b'1'; 10])] };
-    let wire = wire_of(&(0..1000).map(e).collect::<Vec<_>>());
-    for _ in 0..5 {
-        let wires: Vec<_> = (0..50).map(|_| Bytes::from(wire.clone())).collect();
-        let t = std::time::Instant::now();
-        for w in wires { std::hint::black_box(Reply::new(w).entries().unwrap()); }
-        println!("parse {:.0} ns per entry us", t.elapsed().as_secs_f64() / 50_000.0 * 1e9);
-        let t = std::time::Instant::now();
-        for _ in 0..50 { std::hint::black_box(wire.clone()); }
-        println!("memcpy {:.0} ns per entry us", t.elapsed().as_secs_f64() / 50_000.0 * 1e9);
-    }
-}

@@ -1,0 +1,114 @@
+//! Triggers, deferred constraints, parents with children, tables that change.
+
+use tidegate_drain::held::HeldState;
+use tidegate_drain::sink::Outcome;
+
+use crate::refusals::{SCHEMA, payment};
+use crate::target::{Target, insert};
+
+#[tokio::test]
+async fn a_trigger_that_keeps_rows_back_refuses_nothing() {
+    let schema = "
+        CREATE TABLE t (id int PRIMARY KEY, v int);
+        CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.v = 0 THEN RETURN NULL; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER t BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION skip()";
+    let target = Target::with(schema).await;
+    let row = |id: usize, v: usize| insert("t", &format!(r#"{{"id":{id},"v":{v}}}"#));
+    target
+        .accept(&(0..40).map(|id| row(id, id % 2)).collect::<Vec<_>>())
+        .await;
+    assert_eq!(target.count("SELECT count(*) FROM t").await, 20);
+    let update = |id: usize, v: u8| {
+        format!(r#"{{"op":"update","table":"t","key":{{"id":{id}}},"set":{{"v":{v}}}}}"#)
+    };
+    target
+        .accept(&[update(1, 0), update(3, 2), update(5, 0)])
+        .await;
+    assert_eq!(
+        target
+            .rows("SELECT v::text FROM t WHERE id IN (1, 3, 5) ORDER BY id")
+            .await,
+        ["1", "2", "1"]
+    );
+    let settled = target
+        .drain(1, &[update(1, 0), update(2, 0), update(3, 3)])
+        .await;
+    assert_eq!((settled.applied, settled.dead), (2, 1));
+}
+
+#[tokio::test]
+async fn a_violation_that_is_deferred_is_found_inside_the_savepoint() {
+    let schema = "
+        CREATE TABLE parent (id int PRIMARY KEY);
+        CREATE TABLE child (id int PRIMARY KEY,
+            parent int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+        CREATE TABLE place (id int PRIMARY KEY, position int UNIQUE DEFERRABLE)";
+    let target = Target::with(schema).await;
+    let child =
+        |id: usize, parent: usize| insert("child", &format!(r#"{{"id":{id},"parent":{parent}}}"#));
+    // Inside of one transaction the child may come first.
+    let unit = r#"{"op":"transaction","operations":[
+        {"op":"insert","table":"child","row":{"id":1,"parent":1}},
+        {"op":"insert","table":"parent","row":{"id":1}}]}"#;
+    let mut operations: Vec<_> = (2..50).map(|id| child(id, 1)).collect();
+    operations.push(child(50, 99));
+    operations.insert(0, unit.to_owned());
+    let settled = target.drain(1, &operations).await;
+    assert_eq!((settled.applied, settled.waiting), (49, 1));
+    assert_eq!(target.letters().await[0].state, HeldState::Waiting);
+    // Two rows change places.
+    let place =
+        |id: u8, position: u8| insert("place", &format!(r#"{{"id":{id},"position":{position}}}"#));
+    target.accept(&[place(1, 1), place(2, 2)]).await;
+    let swap = r#"{"op":"transaction","operations":[
+        {"op":"update","table":"place","key":{"id":1},"set":{"position":2}},
+        {"op":"update","table":"place","key":{"id":2},"set":{"position":1}}]}"#;
+    target.accept(&[swap]).await;
+}
+
+#[tokio::test]
+async fn a_parent_with_children_can_not_go_and_does_not_wait() {
+    let target = Target::with(SCHEMA).await;
+    target.accept(&[payment(3)]).await;
+    let refusal = target
+        .refuse(r#"{"op":"delete","table":"account","key":{"id":3}}"#)
+        .await;
+    assert_eq!(refusal.rejection.sqlstate.as_deref(), Some("23503"));
+    assert!(!refusal.is_missing_parent && refusal.rejection.reason.contains("still refer"));
+}
+
+#[tokio::test]
+async fn a_table_that_changed_behind_our_back_refuses_and_the_rest_goes_on() {
+    let target = Target::with(
+        "CREATE TABLE t (id int PRIMARY KEY, a int); CREATE TABLE u (id int PRIMARY KEY)",
+    )
+    .await;
+    let catalog = target.catalog().await;
+    let operations: Vec<_> = (0..30)
+        .map(|id| insert("t", &format!(r#"{{"id":{id},"a":1}}"#)))
+        .collect();
+    let units = crate::target::units(&catalog, &operations);
+    for (ddl, count) in [
+        ("ALTER TABLE t ALTER a TYPE text", 30),
+        ("ALTER TABLE t DROP a", 5),
+        ("DROP TABLE t", 1),
+    ] {
+        target.run(ddl).await;
+        let refs: Vec<_> = units.iter().take(count).collect();
+        let mut transaction = tidegate_drain::Sink::begin(&target.sink)
+            .await
+            .expect("a transaction");
+        let outcome = transaction.apply(&refs).await.expect(ddl);
+        // Into a text column a number's bytes may go in by arrays, never by COPY unseen.
+        assert!(
+            matches!(outcome, Outcome::Refused { .. }),
+            "{ddl}: {outcome:?}"
+        );
+        let more = crate::target::units(&catalog, &[insert("u", &format!(r#"{{"id":{count}}}"#))]);
+        let outcome = transaction.apply(&[&more[0]]).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Applied), "{outcome:?}");
+        transaction.commit().await.expect("a commit");
+    }
+    assert_eq!(target.count("SELECT count(*) FROM u").await, 3);
+}
