@@ -15,7 +15,7 @@ use super::state::{SharedState, State, until};
 use crate::failure;
 
 /// The most operations that are sent and not yet settled.
-const BACKLOG_MAX: u64 = 4_000;
+const BACKLOG_MAX: u64 = 2_000;
 /// The most operations of one send.
 const SEND_MAX: usize = 250;
 

@@ -56,7 +56,7 @@ use state::{SharedState, State};
 use witness::Witness;
 
 /// Enough to be seen at work on two cores for some seconds.
-const OPERATIONS_DEFAULT: u64 = 100_000;
+const OPERATIONS_DEFAULT: u64 = 80_000;
 /// The exit code of a program that was stopped by Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 

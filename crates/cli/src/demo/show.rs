@@ -60,11 +60,11 @@ async fn tell(state: &SharedState, operations: u64) -> miette::Result<()> {
         let settled = count(now.settled);
         if now.kills > before.kills {
             progress::note(&format!(
-                "the worker was killed with SIGKILL ({}), {settled} operations applied",
+                "the worker was killed with SIGKILL ({}), {settled} applied",
                 now.kills
             ));
         } else {
-            progress::note(&format!("{settled} operations applied; {}", words(&now)));
+            progress::note(&format!("{settled} applied, {}", words(&now)));
         }
         before = now;
     }

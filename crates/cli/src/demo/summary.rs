@@ -61,7 +61,7 @@ fn crashes(kills: u64) -> String {
 
 fn speed(report: &Report) -> String {
     format!(
-        "{:.0} operations/s for {:.1} s; from send to commit p50 {}, p99 {}{}",
+        "{:.0} operations/s at full load, in {:.1} s; from send to commit p50 {}, p99 {}{}",
         report.operations_per_second,
         report.elapsed_seconds,
         milliseconds(report.delay_ms_p50),

@@ -4,7 +4,7 @@
 //! * [`schema`] keeps the drain's own tables, [`ledger`] and [`letters`] are their statements,
 //! * [`catalog`] reads the user's tables and gives each column one of the [`codec`]s,
 //! * [`transaction`] applies units: [`method`] chooses how, [`statement`] makes the text,
-//!   [`write`] sends it with [`parameter`]s through a [`pipeline`], or by [`copy`],
+//!   [`write`](mod@write) sends it with [`parameter`]s through a [`pipeline`], or by [`copy`],
 //! * [`failure`] judges errors, [`search`] and [`culprits`] find the rows at fault, [`refusal`]
 //!   says why.
 //!

@@ -84,28 +84,23 @@ impl fmt::Debug for Column {
 /// Turns the rows of a step into columns: all of them, in the order of the cells.
 pub(super) fn columns(step: &Step<'_>) -> Vec<Column> {
     let width = step.shape().map_or(0, |shape| shape.cells.iter().count());
-    let places: Vec<usize> = (0..width).collect();
-    columns_at(step, &places)
+    let mut columns: Vec<Column> = (0..width).map(|_| Column::default()).collect();
+    for change in &step.changes {
+        let mut cells = change.cells.iter();
+        for column in &mut columns {
+            if let Some(framed) = cells.next_framed() {
+                column.push(framed);
+            }
+        }
+    }
+    columns
 }
 
 /// The columns at these places of the rows' cells.
 pub(super) fn columns_at(step: &Step<'_>, places: &[usize]) -> Vec<Column> {
-    let mut columns: Vec<Column> = places.iter().map(|_| Column::default()).collect();
-    for change in &step.changes {
-        let mut cells = change.cells.iter();
-        let mut at = 0;
-        while let Some(framed) = cells.next_framed() {
-            let wanted = places
-                .iter()
-                .zip(&mut columns)
-                .filter(|(place, _)| **place == at);
-            for (_, column) in wanted {
-                column.push(framed);
-            }
-            at += 1;
-        }
-    }
-    columns
+    let mut all: Vec<Option<Column>> = columns(step).into_iter().map(Some).collect();
+    let take = |place: &usize| all.get_mut(*place).and_then(Option::take);
+    places.iter().filter_map(take).collect()
 }
 
 impl Column {

@@ -2,6 +2,7 @@
 
 use tidegate_drain::held::HeldState;
 use tidegate_drain::sink::Outcome;
+use tidegate_drain::{Code, Error};
 
 use crate::refusals::{SCHEMA, payment};
 use crate::target::{Target, insert};
@@ -111,4 +112,59 @@ async fn a_table_that_changed_behind_our_back_refuses_and_the_rest_goes_on() {
         transaction.commit().await.expect("a commit");
     }
     assert_eq!(target.count("SELECT count(*) FROM u").await, 3);
+}
+
+#[tokio::test]
+async fn a_copy_refused_from_the_start_is_tried_again_by_insert() {
+    let target = Target::with("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let operations: Vec<_> = (0..50)
+        .map(|id| insert("t", &format!(r#"{{"id":{id}}}"#)))
+        .collect();
+    let units = crate::target::units(&*target.catalog().await, &operations);
+    let refs: Vec<_> = units.iter().collect();
+    target.run("ALTER TABLE t RENAME TO u").await;
+    let mut transaction = tidegate_drain::Sink::begin(&target.sink)
+        .await
+        .expect("a transaction");
+    let lost = transaction.apply(&refs).await;
+    assert!(matches!(lost, Err(Error::SinkUnavailable(_))), "{lost:?}");
+    drop(transaction);
+    let mut transaction = tidegate_drain::Sink::begin(&target.sink)
+        .await
+        .expect("a transaction");
+    let outcome = transaction.apply(&refs).await.expect("an outcome");
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    let outcome = transaction.apply(&refs[..1]).await.expect("an outcome");
+    let Outcome::Refused { culprits, .. } = outcome else {
+        panic!("refused")
+    };
+    let codes: Vec<_> = culprits
+        .iter()
+        .map(|(_, refusal)| refusal.rejection.code)
+        .collect();
+    assert_eq!(codes, [Code::UnknownTable]);
+}
+
+#[tokio::test]
+async fn a_type_made_anew_is_known_when_the_catalog_is_read_again() {
+    let target = Target::with("CREATE TYPE mood AS ENUM ('sad')").await;
+    for label in ["sad", "ok"] {
+        target
+            .run(&format!(
+                "DROP TYPE mood CASCADE; CREATE TYPE mood AS ENUM ('{label}');
+                DROP TABLE IF EXISTS t; CREATE TABLE t (id int PRIMARY KEY, m mood)"
+            ))
+            .await;
+        for count in [1, 5, 40] {
+            let rows: Vec<_> = (0..count)
+                .map(|id| {
+                    insert(
+                        "t",
+                        &format!(r#"{{"id":{},"m":"{label}"}}"#, count * 100 + id),
+                    )
+                })
+                .collect();
+            target.accept(&rows).await;
+        }
+    }
 }

@@ -49,7 +49,10 @@ async fn held() -> Target {
     let again = [letter(id(2), HeldState::Dead)];
     let mut transaction = target.sink.begin().await.expect("a transaction");
     transaction.hold(&shard(3), &letters).await.expect("held");
-    transaction.hold(&shard(3), &again).await.expect("held again");
+    transaction
+        .hold(&shard(3), &again)
+        .await
+        .expect("held again");
     transaction.commit().await.expect("a commit");
     target
 }
@@ -67,7 +70,12 @@ async fn list(
 ) -> Vec<StoredLetter> {
     let states = states.to_vec();
     let stream = shard(3).stream;
-    let filter = DeadLetterFilter { stream, states, id, count_max };
+    let filter = DeadLetterFilter {
+        stream,
+        states,
+        id,
+        count_max,
+    };
     target.sink.dead_letters(&filter).await.expect("letters")
 }
 
@@ -87,7 +95,10 @@ async fn letters_are_kept_whole_and_listed_in_order() {
 
     let some = list(&target, &[HeldState::Waiting, HeldState::Parked], None, 1).await;
     assert_eq!(some.len(), 1);
-    let named = LetterId { shard: 3, entry: id(11) };
+    let named = LetterId {
+        shard: 3,
+        entry: id(11),
+    };
     let one = list(&target, &[], Some(named), 100).await;
     let states: Vec<_> = one.iter().map(|letter| letter.state).collect();
     assert_eq!(states, [HeldState::Parked]);

@@ -1,6 +1,7 @@
 //! Names of all kinds, keys of all kinds.
 
 use tidegate_drain::Code;
+use tidegate_drain::sink::Outcome;
 
 use crate::target::{Target, insert};
 
@@ -10,19 +11,19 @@ async fn names_with_quotes_blanks_and_reserved_words_are_only_names() {
         CREATE SCHEMA "Größe ""x""";
         CREATE TYPE "Größe ""x"""."my 'type'" AS ENUM ('a');
         CREATE TABLE "Größe ""x"""."select" ("from" int, "a""; DROP TABLE t; --" text,
-            "Ünï cödé" "Größe ""x"""."my 'type'", "$1" int, PRIMARY KEY ("from", "$1"));
+            "Ünï cödé" "Größe ""x"""."my 'type'", "$1, ""x""" int, PRIMARY KEY ("from", "$1, ""x"""));
         CREATE TABLE t (id int PRIMARY KEY)"#;
     let target = Target::with(schema).await;
     let at = r#""schema":"Größe \"x\"","table":"select""#;
     let name = r#""a\"; DROP TABLE t; --""#;
-    let row = |id: usize| format!(r#"{{"from":{id},"$1":1,{name}:"x","Ünï cödé":"a"}}"#);
+    let row = |id: usize| format!(r#"{{"from":{id},"$1, \"x\"":1,{name}:"x","Ünï cödé":"a"}}"#);
     let verb = |verb: &str, id| format!(r#"{{"op":"{verb}",{at},"row":{}}}"#, row(id));
     for ids in [0..1, 10..17, 20..60] {
         let inserts: Vec<_> = ids.clone().map(|id| verb("insert", id)).collect();
         target.accept(&inserts).await;
         let upserts: Vec<_> = ids.clone().map(|id| verb("upsert", id)).collect();
         target.accept(&upserts).await;
-        let key = |id: usize| format!(r#""key":{{"$1":1,"from":{id}}}"#);
+        let key = |id: usize| format!(r#""key":{{"$1, \"x\"":1,"from":{id}}}"#);
         let updates: Vec<_> = ids
             .clone()
             .map(|id| format!(r#"{{"op":"update",{at},{},"set":{{{name}:"y"}}}}"#, key(id)))
@@ -44,6 +45,17 @@ async fn names_with_quotes_blanks_and_reserved_words_are_only_names() {
             0
         );
     }
+    let updates: Vec<_> = (0..9)
+        .map(|id| {
+            format!(
+                r#"{{"op":"update",{at},"key":{{"$1, \"x\"":1,"from":{id}}},"set":{{{name}:"y"}}}}"#
+            )
+        })
+        .collect();
+    let Outcome::Refused { culprits, .. } = target.apply(&updates).await else {
+        panic!("no such rows");
+    };
+    assert_eq!(culprits.len(), 9, "all are named");
     target.accept(&[insert("t", r#"{"id":1}"#)]).await;
 }
 

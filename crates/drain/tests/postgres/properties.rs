@@ -85,7 +85,9 @@ fn row() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     (numbers(), texts, calendar(), fate).prop_map(|(numbers, texts, [k, l, m, n], fate)| {
         let (h, i, j, o, p) = texts;
         let texts = [h, i, j, k, l, m, n, o, p.to_owned()];
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"];
+        let names = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
+        ];
         let values = names.into_iter().zip(numbers.into_iter().chain(texts));
         let given = values.zip(fate).filter(|(_, fate)| *fate > 0);
         given

@@ -2,8 +2,6 @@
 
 use tidegate_drain::Code;
 use tidegate_drain::apply::Settled;
-use tidegate_drain::held::HeldState;
-use tidegate_drain::sink::Outcome;
 
 use crate::target::{Target, insert};
 
@@ -199,4 +197,3 @@ async fn a_transaction_is_applied_whole_or_not_at_all() {
     assert_eq!(rows, ["1done", "3done"]);
     assert_eq!(target.letters().await[0].id.entry.ms, 2);
 }
-

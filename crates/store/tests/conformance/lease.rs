@@ -114,7 +114,7 @@ pub(crate) async fn renew_answers_for_each_lease_in_order(site: Site) {
         store.renew_leases(&asked, LONG).await.unwrap(),
         [false, true, false, true]
     );
-    assert_eq!(store.renew_leases(&[], LONG).await.unwrap(), []);
+    assert!(store.renew_leases(&[], LONG).await.unwrap().is_empty());
 }
 
 pub(crate) async fn a_lost_lease_is_neither_renewed_nor_released(site: Site) {

@@ -10,6 +10,9 @@ use tokio::time::timeout;
 
 use crate::site::{DEADLINE, Site, append, partition, read_all};
 
+/// No position has news. (`[]` alone has no type where other crates compare numbers too.)
+const NONE: [usize; 0] = [];
+
 /// How long a wait that must not return yet is watched.
 const WATCHED: Duration = Duration::from_millis(60);
 
@@ -109,7 +112,7 @@ pub(crate) async fn wait_returns_none_after_the_timeout(site: Site) {
                 .await
                 .expect("it still waits")
                 .unwrap(),
-            []
+            NONE
         );
         assert!(began.elapsed() >= WATCHED, "after {:?}", began.elapsed());
     }
@@ -125,7 +128,7 @@ pub(crate) async fn wait_returns_at_interrupt(site: Site) {
         } else {
             interrupt.notify_one()
         }
-        assert_eq!(answer(task).await, []);
+        assert_eq!(answer(task).await, NONE);
     }
     append(&*store, &partition(0), 0..1).await;
     assert_eq!(read_all(&*store, &partition(0)).await.len(), 1);
@@ -142,7 +145,7 @@ pub(crate) async fn an_interrupt_before_the_wait_counts(site: Site) {
             .await
             .expect("it still waits")
             .unwrap(),
-        []
+        NONE
     );
 }
 
@@ -151,7 +154,7 @@ pub(crate) async fn wait_without_positions_waits_for_the_interrupt(site: Site) {
     let interrupt = Arc::new(Notify::new());
     let task = waiting(&store, Vec::new(), &interrupt).await;
     interrupt.notify_one();
-    assert_eq!(answer(task).await, []);
+    assert_eq!(answer(task).await, NONE);
 }
 
 pub(crate) async fn waiters_of_one_handle_queue(site: Site) {
@@ -188,5 +191,5 @@ pub(crate) async fn reads_and_writes_go_on_during_a_wait(site: Site) {
     .await
     .expect("the wait holds up others");
     interrupt.notify_one();
-    assert_eq!(answer(task).await, []);
+    assert_eq!(answer(task).await, NONE);
 }
