@@ -138,6 +138,10 @@ pub async fn apply_waiting(
     let mut transaction = sink.begin().await?;
     let settled = replay(context, transaction.as_mut(), &mut claim.held, &order).await?;
     commit(context, transaction, &fence, claim.position, &settled).await?;
+    if order.len() == REPLAY_ENTRIES_MAX {
+        // What stood behind the last of them was not reached: it is due now.
+        claim.held.wake_orphans();
+    }
     Ok(settled)
 }
 

@@ -95,9 +95,12 @@ pub async fn status(
 /// Those of the store and the sink.
 pub async fn is_drained(store: &dyn Store, sink: &dyn Sink, options: &Options) -> Result<bool> {
     let shards = status(store, sink, options).await?;
-    Ok(shards
-        .iter()
-        .all(|shard| shard.is_drained() && shard.ledger.waiting == 0))
+    Ok(shards.iter().all(|shard| {
+        let ledger = &shard.ledger;
+        // Parked entries without a dead letter before them will be tried again by themselves.
+        let is_settled = ledger.waiting == 0 && (ledger.parked == 0 || ledger.dead > 0);
+        shard.is_drained() && is_settled
+    }))
 }
 
 /// The sum of one shard.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use rustis::client::Client as RedisClient;
-use rustis::commands::{StreamCommands, StreamEntry, XTrimOperator, XTrimOptions};
+use rustis::commands::{StreamCommands, StreamEntry, XTrimOptions};
 use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
@@ -102,7 +102,7 @@ impl Drainer {
                 self.apply(typed_sql.map_or("", String::as_str)).await?;
             }
             let first_kept = after(&last.stream_id)?;
-            let options = XTrimOptions::min_id(XTrimOperator::Equal, &first_kept);
+            let options = XTrimOptions::min_id(None, &first_kept);
             self.redis.xtrim(shard, options).await?;
         }
     }

@@ -17,7 +17,8 @@
 //! * [`report`] is the result for machines, [`summary`] the one for people.
 //!
 //! All parts run in one task, and end together; the worker is killed when the demo ends early.
-//! If the demo itself is killed, nothing of it is of any worth to anybody.
+//! Only when the demo itself is killed with SIGKILL it can't do so: then its worker and its
+//! directory are left behind, and have to be removed by hand.
 
 mod child;
 mod compare;

@@ -60,17 +60,18 @@ fn crashes(kills: u64) -> String {
 }
 
 fn speed(report: &Report) -> String {
+    let per_second = format!("{:.0}", report.operations_per_second);
+    let per_second = per_second.parse().map_or(per_second, count);
+    let including = if report.worker_kills > 0 {
+        ", crashes included"
+    } else {
+        ""
+    };
     format!(
-        "{:.0} operations/s at full load, in {:.1} s; from send to commit p50 {}, p99 {}{}",
-        report.operations_per_second,
+        "{per_second} operations/s at full load, in {:.1} s; from send to commit p50 {}, p99 {}{including}",
         report.elapsed_seconds,
         milliseconds(report.delay_ms_p50),
         milliseconds(report.delay_ms_p99),
-        if report.worker_kills > 0 {
-            ", crashes included"
-        } else {
-            ""
-        }
     )
 }
 

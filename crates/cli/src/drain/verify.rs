@@ -212,7 +212,7 @@ mod tests {
             applied: 1_198,
             ..sum()
         };
-        let text = text(&[lost.clone()], &lost);
+        let text = text(std::slice::from_ref(&lost), &lost);
         assert!(
             text.contains("NOT proved: shard 3: sent 1,234 is not applied 1,198"),
             "{text}"

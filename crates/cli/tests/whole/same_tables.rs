@@ -66,11 +66,12 @@ async fn one_file_gives_the_same_tables_on_both_backends() {
 
 /// The row with its instant in one spelling: the two databases show the same one differently.
 fn with_instant(mut row: serde_json::Value) -> serde_json::Value {
-    let instant: jiff::Timestamp = row["opened_at"]
+    let opened_at = row.get_mut("opened_at").expect("a column");
+    let instant: jiff::Timestamp = opened_at
         .as_str()
         .expect("text")
         .parse()
         .expect("an instant");
-    row["opened_at"] = instant.to_string().into();
+    *opened_at = instant.to_string().into();
     row
 }

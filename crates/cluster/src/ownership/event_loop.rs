@@ -29,13 +29,13 @@ enum Heard {
 
 impl Ownership {
     /// Shares the partitions until `shutdown`, then asks all owners to hand back, waits for them
-    /// up to [`Options::release_grace`], releases the leases and leaves the group.
+    /// up to [`Options::release_grace`](crate::Options::release_grace), releases the leases and leaves the group.
     ///
     /// While the store is unavailable it waits for it, however long that takes. Dropping the
     /// future tells all owners that their leases are lost, and leaves the leases to their end.
     ///
     /// # Errors
-    /// [`Error::Store`] when the store refuses a call; every owner has then been told that its
+    /// [`Error::Store`](crate::Error::Store) when the store refuses a call; every owner has then been told that its
     /// lease is lost.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
         loop {

@@ -44,6 +44,7 @@ pub(super) async fn orphans(
     client: &Client,
     step: &Step<'_>,
     later: &[Step<'_>],
+    are_siblings_there: bool,
     error: &DbError,
 ) -> Result<Vec<usize>, Error> {
     let Some(row) = constraint(client, FOREIGN_KEY, error).await? else {
@@ -54,14 +55,15 @@ pub(super) async fn orphans(
     let Some(shape) = step.shape() else {
         return Ok(Vec::new());
     };
-    // A parent in the same statement would not be seen.
     let is_parent = |table: &Table| table.schema == schema && table.name == parent;
+    // A parent in the same statement is not seen before it is written.
+    let is_blind = is_parent(&shape.table) && !are_siblings_there;
     let may_follow = later
         .iter()
         .filter_map(Step::shape)
         .any(|shape| is_parent(&shape.table));
     let given = given(shape, &own);
-    if is_parent(&shape.table) || may_follow || given.len() != own.len() {
+    if is_blind || may_follow || given.len() != own.len() {
         return Ok(Vec::new());
     }
     let places: Vec<usize> = given.iter().map(|(place, _)| *place).collect();

@@ -25,10 +25,17 @@ use crate::sink::{Outcome, Unit};
 enum Question<'a> {
     /// Which find no row to update.
     AbsentRows,
-    /// Which miss the parent row that the error is about; with the steps after this one.
-    Orphans(&'a DbError, &'a [Step<'a>]),
     /// Which have a unique key that is taken already.
     Taken(&'a DbError),
+    /// Which miss their parent row.
+    Orphans {
+        /// The first one's error.
+        error: &'a DbError,
+        /// The steps that are not written yet.
+        later: &'a [Step<'a>],
+        /// Whether the step's own rows are written already.
+        are_siblings_there: bool,
+    },
 }
 
 impl PostgresTransaction {
@@ -47,7 +54,7 @@ impl PostgresTransaction {
             });
         }
         let named = self.name(steps, &stop).await?;
-        let culprits = indexes(units, steps, &stop, &named);
+        let culprits = indexes(units, &named);
         if !culprits.is_empty() {
             let refusal = refusal(&stop, steps);
             let culprits = culprits
@@ -63,11 +70,13 @@ impl PostgresTransaction {
             Cause::Error(error) => error.as_db_error(),
             Cause::NoRow(_) | Cause::NoCopy(_) => None,
         };
-        let shape = stop.step.and_then(|at| steps.get(at)).and_then(Step::shape);
-        let table = shape.map_or("", |shape| shape.table.name.as_str());
-        let suspect = answer
-            .and_then(|answer| copied_row(answer, table))
-            .map(|row| indexes(units, steps, &stop, &[row]));
+        let step = stop.step.and_then(|at| steps.get(at));
+        let table = step
+            .and_then(Step::shape)
+            .map_or("", |shape| shape.table.name.as_str());
+        let row = answer.and_then(|answer| copied_row(answer, table));
+        let suspect = row.and_then(|row| step?.changes.get(row).copied());
+        let suspect = suspect.map(|change| indexes(units, &[change]));
         match suspect.as_deref() {
             Some([suspect]) => self.confirm(units, *suspect).await,
             _ => Ok(Outcome::Refused {
@@ -77,52 +86,103 @@ impl PostgresTransaction {
         }
     }
 
-    /// The changes of the stopped step that are certainly at fault, by their places in the step.
-    async fn name(&mut self, steps: &[Step<'_>], stop: &Stop) -> Result<Vec<usize>> {
+    /// The changes that are certainly at fault.
+    async fn name<'a>(&mut self, steps: &[Step<'a>], stop: &Stop) -> Result<Vec<&'a Change>> {
         let Some((at, step)) = stop.step.and_then(|at| Some((at, steps.get(at)?))) else {
-            return Ok(Vec::new());
+            return self.name_deferred(steps, stop).await;
         };
         let (before, later) = (steps.get(..at), steps.get(at + 1..));
-        let (before, later) = (before.unwrap_or_default(), later.unwrap_or_default());
+        let (mut before, later) = (before.unwrap_or_default(), later.unwrap_or_default());
         let question = match &stop.cause {
-            Cause::NoRow(known) if !known.is_empty() => return Ok(known.clone()),
+            Cause::NoRow(known) if !known.is_empty() => return Ok(changes_at(step, known)),
             Cause::NoRow(_) => Question::AbsentRows,
             Cause::NoCopy(_) => return Ok(Vec::new()),
             Cause::Error(error) => match error.as_db_error() {
                 Some(answer) if is_missing_parent(answer, step.shape().map(|shape| shape.verb)) => {
-                    Question::Orphans(answer, later)
+                    Question::Orphans {
+                        error: answer,
+                        later,
+                        are_siblings_there: false,
+                    }
                 }
                 Some(answer) if answer.code().code() == "23505" && only_inserts(steps, step) => {
-                    return self.ask(&[], step, Question::Taken(answer)).await;
+                    before = &[];
+                    Question::Taken(answer)
                 }
                 _ => return Ok(Vec::new()),
             },
         };
-        self.ask(before, step, question).await
-    }
-
-    /// Asks in the state that the steps before leave, and takes them back.
-    async fn ask(
-        &mut self,
-        before: &[Step<'_>],
-        step: &Step<'_>,
-        question: Question<'_>,
-    ) -> Result<Vec<usize>> {
         if !before.is_empty() && self.attempt(before).await?.is_some() {
             return Ok(Vec::new());
         }
-        let client = self.session.client()?;
-        let named = match question {
-            Question::AbsentRows => absent_rows(client, step).await,
-            Question::Orphans(error, later) => orphans(client, step, later, error).await,
-            Question::Taken(error) => taken(client, step, error).await,
-        };
-        match named {
-            // A question that the database doesn't understand is no reason to stop.
-            Err(error) if judge(&error) != Verdict::Refused => return Err(own(error)),
-            _ => self.undo().await?,
-        }
+        let named = self.ask(step, &question).await?;
+        self.undo().await?;
         Ok(named.unwrap_or_default())
+    }
+
+    /// The same for a foreign key that is checked at the end, when all rows are there.
+    async fn name_deferred<'a>(
+        &mut self,
+        steps: &[Step<'a>],
+        stop: &Stop,
+    ) -> Result<Vec<&'a Change>> {
+        let Cause::Error(error) = &stop.cause else {
+            return Ok(Vec::new());
+        };
+        let Some(error) = error
+            .as_db_error()
+            .filter(|answer| is_missing_parent(answer, None))
+        else {
+            return Ok(Vec::new());
+        };
+        if self.attempt_unchecked(steps).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut named = Vec::new();
+        let question = Question::Orphans {
+            error,
+            later: &[],
+            are_siblings_there: true,
+        };
+        for step in steps {
+            let of_child = step.shape().filter(|shape| {
+                shape.verb != Verb::Delete
+                    && error.schema() == Some(&shape.table.schema)
+                    && error.table() == Some(&shape.table.name)
+            });
+            if of_child.is_some() {
+                match self.ask(step, &question).await? {
+                    Some(found) => named.extend(found),
+                    None => break,
+                }
+            }
+        }
+        self.undo().await?;
+        Ok(named)
+    }
+
+    /// Asks about a step in the state that the transaction is in. A question that the database
+    /// doesn't understand is no reason to stop; after it, the attempt must be taken back.
+    async fn ask<'a>(
+        &mut self,
+        step: &Step<'a>,
+        question: &Question<'_>,
+    ) -> Result<Option<Vec<&'a Change>>> {
+        let client = self.session.client()?;
+        let places = match question {
+            Question::AbsentRows => absent_rows(client, step).await,
+            Question::Taken(error) => taken(client, step, error).await,
+            Question::Orphans {
+                error,
+                later,
+                are_siblings_there,
+            } => orphans(client, step, later, *are_siblings_there, error).await,
+        };
+        match places {
+            Ok(places) => Ok(Some(changes_at(step, &places))),
+            Err(error) if judge(&error) == Verdict::Refused => Ok(None),
+            Err(error) => Err(own(error)),
+        }
     }
 
     /// Applies the units before the suspect, and then holds the suspect against them alone: in the
@@ -157,18 +217,21 @@ fn only_inserts(steps: &[Step<'_>], step: &Step<'_>) -> bool {
             .all(|other| !Arc::ptr_eq(&other.table, &shape.table) || other.verb == Verb::Insert)
 }
 
-/// The units of these changes of the stopped step, each once, ascending.
-fn indexes(units: &[&Unit], steps: &[Step<'_>], stop: &Stop, places: &[usize]) -> Vec<usize> {
-    let Some(step) = stop.step.and_then(|at| steps.get(at)) else {
-        return Vec::new();
+/// The changes at these places of a step.
+fn changes_at<'a>(step: &Step<'a>, places: &[usize]) -> Vec<&'a Change> {
+    places
+        .iter()
+        .filter_map(|place| step.changes.get(*place).copied())
+        .collect()
+}
+
+/// The units of these changes, each once, ascending.
+fn indexes(units: &[&Unit], changes: &[&Change]) -> Vec<usize> {
+    let unit_of = |change: &&Change| {
+        let is_own = |unit: &&Unit| unit.changes.iter().any(|own| std::ptr::eq(own, *change));
+        units.iter().position(is_own)
     };
-    let unit_of = |place: &usize| {
-        let change = *step.changes.get(*place)?;
-        units
-            .iter()
-            .position(|unit| unit.changes.iter().any(|own| std::ptr::eq(own, change)))
-    };
-    let mut found: Vec<usize> = places.iter().filter_map(unit_of).collect();
+    let mut found: Vec<usize> = changes.iter().filter_map(unit_of).collect();
     found.sort_unstable();
     found.dedup();
     found

@@ -90,13 +90,22 @@ impl PostgresTransaction {
 
     /// Writes all of the steps or none. A refusal is answered with why, an absence is an error.
     pub(super) async fn attempt(&mut self, steps: &[Step<'_>]) -> Result<Option<Stop>> {
+        self.attempt_with(steps, CHECK).await
+    }
+
+    /// The same without a look at the constraints that are deferred, for what is taken back anyway.
+    pub(super) async fn attempt_unchecked(&mut self, steps: &[Step<'_>]) -> Result<Option<Stop>> {
+        self.attempt_with(steps, "").await
+    }
+
+    async fn attempt_with(&mut self, steps: &[Step<'_>], last: &str) -> Result<Option<Stop>> {
         let first = match self.savepoint {
             Savepoint::None => format!("{SET}; {DEFER}"),
             Savepoint::Fresh => DEFER.to_owned(),
             Savepoint::Used => format!("{RELEASE}; {SET}; {DEFER}"),
         };
         let client = self.session.client()?;
-        match write(client, &self.quirks, steps, &first, CHECK).await {
+        match write(client, &self.quirks, steps, &first, last).await {
             Ok(()) => {
                 self.savepoint = Savepoint::Used;
                 Ok(None)

@@ -59,7 +59,7 @@ impl Codec for SqliteCodec {
                 check_length(&text, characters_max)?;
                 cell::put_text(cell, &text);
             }
-            Kind::Uuid => cell::put_text(cell, &uuid(&string(json)?)?),
+            Kind::Uuid => encode_uuid(&string(json)?, cell)?,
             Kind::Date => cell::put_text(cell, &moment::date(&string(json)?)?),
             Kind::Time => cell::put_text(cell, &moment::time(&string(json)?)?),
             Kind::Timestamp => cell::put_text(cell, &moment::timestamp(&string(json)?)?),
@@ -165,10 +165,12 @@ fn check_length(text: &str, characters_max: Option<u32>) -> Result<(), Rejection
     )))
 }
 
-fn uuid(text: &str) -> Result<String, Rejection> {
-    uuid::Uuid::try_parse(text)
-        .map(|uuid| uuid.as_hyphenated().to_string())
-        .map_err(|_no_uuid| wrong_type("a UUID as \"67e55044-10b1-426f-9247-bb680e5fe0c8\""))
+fn encode_uuid(text: &str, cell: &mut Vec<u8>) -> Result<(), Rejection> {
+    let uuid = uuid::Uuid::try_parse(text)
+        .map_err(|_no_uuid| wrong_type("a UUID as \"67e55044-10b1-426f-9247-bb680e5fe0c8\""))?;
+    let mut buffer = uuid::Uuid::encode_buffer();
+    cell::put_text(cell, uuid.as_hyphenated().encode_lower(&mut buffer));
+    Ok(())
 }
 
 /// A declared type with JSON in its name is numeric to SQLite, so a bare number would not stay

@@ -13,8 +13,8 @@
 //!
 //! In the order of the flow: [`connection`] and [`schema`] open and prepare the file; [`tables`]
 //! reads the catalog, with [`declared`] and [`rank`] to understand it; [`codec`] encodes values as
-//! [`cell`]s, with [`decimal`] and [`moment`]; [`statement`] and [`script`] turn units into SQL;
-//! [`writer`] and [`transaction`] hold the transaction in which [`run`] applies them, with
+//! [`cell`]s, with [`decimal`], [`moment`] and [`iso8601`]; [`statement`] and [`script`] turn units
+//! into SQL; [`writer`] and [`transaction`] hold the transaction in which [`run`] applies them, with
 //! [`deferred`] and [`refusal`] for what goes wrong; [`ledger`] and [`letters`] are the drain's own
 //! tables, with [`column`] for their numbers; [`reader`] serves reports; [`failure`] translates
 //! SQLite's errors.
@@ -27,6 +27,7 @@ mod decimal;
 mod declared;
 mod deferred;
 mod failure;
+mod iso8601;
 mod ledger;
 mod letters;
 mod moment;

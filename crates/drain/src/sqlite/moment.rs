@@ -9,8 +9,12 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
-use super::codec::{out_of_range, wrong_type};
+use super::codec::wrong_type;
+use super::iso8601::{Scanner, impossible};
 use crate::rejection::Rejection;
+
+/// The length of `2026-11-21T10:00:00.000000Z`.
+const TEXT_BYTES_MAX: usize = 27;
 
 /// A date as `2026-11-21`.
 pub(super) fn date(text: &str) -> Result<String, Rejection> {
@@ -60,144 +64,50 @@ fn scan(text: &str, expected: &str) -> Result<(DateTime, Option<i32>), Rejection
 }
 
 fn show(moment: DateTime) -> String {
-    format!("{}T{}", show_date(moment.date()), show_time(moment.time()))
+    let mut text = String::with_capacity(TEXT_BYTES_MAX);
+    push_date(&mut text, moment.date());
+    text.push('T');
+    push_time(&mut text, moment.time());
+    text
 }
 
 fn show_date(date: Date) -> String {
-    format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day())
+    let mut text = String::with_capacity(TEXT_BYTES_MAX);
+    push_date(&mut text, date);
+    text
 }
 
 fn show_time(time: Time) -> String {
-    let micros = time.subsec_nanosecond() / 1_000;
-    format!(
-        "{:02}:{:02}:{:02}.{micros:06}",
-        time.hour(),
-        time.minute(),
-        time.second()
-    )
+    let mut text = String::with_capacity(TEXT_BYTES_MAX);
+    push_time(&mut text, time);
+    text
 }
 
-fn impossible() -> Rejection {
-    out_of_range(
-        "there is no such date or time, or it is finer than a microsecond; send one of the years \
-         0001 to 9999 with at most six digits of a second's fraction",
-    )
+fn push_date(text: &mut String, date: Date) {
+    push_digits(text, date.year().into(), 1_000);
+    text.push('-');
+    push_digits(text, date.month().into(), 10);
+    text.push('-');
+    push_digits(text, date.day().into(), 10);
 }
 
-/// Year, month, day as they were written.
-struct DateParts(i16, i8, i8);
-
-impl DateParts {
-    fn check(&self) -> Result<Date, Rejection> {
-        let date = Date::new(self.0, self.1, self.2)
-            .ok()
-            .filter(|date| date.year() >= 1);
-        date.ok_or_else(impossible)
-    }
+fn push_time(text: &mut String, time: Time) {
+    push_digits(text, time.hour().into(), 10);
+    text.push(':');
+    push_digits(text, time.minute().into(), 10);
+    text.push(':');
+    push_digits(text, time.second().into(), 10);
+    text.push('.');
+    push_digits(text, time.subsec_nanosecond() / 1_000, 100_000);
 }
 
-/// Hour, minute, second and microsecond as they were written; the last is none when it is finer.
-struct TimeParts(i8, i8, i8, Option<i32>);
-
-impl TimeParts {
-    fn check(&self) -> Result<Time, Rejection> {
-        let micros = self.3.ok_or_else(impossible)?;
-        // Jiff takes no second 60, and that is right: no database could give it back.
-        Time::new(self.0, self.1, self.2, micros * 1_000).map_err(|_no_such_time| impossible())
-    }
-}
-
-/// Reads a text from the left.
-struct Scanner<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Scanner<'a> {
-    fn moment(&mut self) -> Option<(DateParts, TimeParts, Option<i32>)> {
-        let date = self.date()?;
-        if !self.take('T') && !self.take('t') && !self.take(' ') {
-            return None;
-        }
-        let time = self.time()?;
-        let offset = if self.rest.is_empty() {
-            None
-        } else {
-            Some(self.offset()?)
-        };
-        Some((date, time, offset))
-    }
-
-    fn date(&mut self) -> Option<DateParts> {
-        let year = self.digits(4)?.parse().ok()?;
-        let month = self.after('-')?;
-        Some(DateParts(year, month, self.after('-')?))
-    }
-
-    fn time(&mut self) -> Option<TimeParts> {
-        let hour = self.two()?;
-        let minute = self.after(':')?;
-        if !self.take(':') {
-            return Some(TimeParts(hour, minute, 0, Some(0)));
-        }
-        let second = self.two()?;
-        if !self.take('.') {
-            return Some(TimeParts(hour, minute, second, Some(0)));
-        }
-        let length = self.rest.bytes().take_while(u8::is_ascii_digit).count();
-        let fraction = self.digits(length.max(1))?.trim_end_matches('0');
-        let micros = (fraction.len() <= 6).then(|| format!("{fraction:0<6}").parse().ok());
-        Some(TimeParts(hour, minute, second, micros.flatten()))
-    }
-
-    /// Seconds east of UTC, from `Z`, `+01`, `+0100` or `+01:00`.
-    fn offset(&mut self) -> Option<i32> {
-        if self.take('Z') || self.take('z') {
-            return Some(0);
-        }
-        let sign = match (self.take('+'), self.take('-')) {
-            (true, _) => 1,
-            (_, true) => -1,
-            _ => return None,
-        };
-        let hours = i32::from(self.two()?);
-        let has_minutes = self.take(':') || !self.rest.is_empty();
-        let minutes = if has_minutes {
-            i32::from(self.two()?)
-        } else {
-            0
-        };
-        (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3_600 + minutes * 60))
-    }
-
-    fn after(&mut self, separator: char) -> Option<i8> {
-        if self.take(separator) {
-            self.two()
-        } else {
-            None
-        }
-    }
-
-    fn two(&mut self) -> Option<i8> {
-        self.digits(2)?.parse().ok()
-    }
-
-    fn digits(&mut self, count: usize) -> Option<&'a str> {
-        let (digits, rest) = self.rest.split_at_checked(count)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        self.rest = rest;
-        Some(digits)
-    }
-
-    fn take(&mut self, expected: char) -> bool {
-        match self.rest.strip_prefix(expected) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
+/// Appends a number with leading zeros; `first` is what its first digit counts. Rows mostly have a
+/// moment or two, and `format!` takes a multiple of this.
+fn push_digits(text: &mut String, number: i32, mut first: i32) {
+    while first > 0 {
+        let digit = u8::try_from(number / first % 10).unwrap_or(0);
+        text.push(char::from(b'0' + digit));
+        first /= 10;
     }
 }
 

@@ -141,3 +141,46 @@ async fn a_row_whose_parent_comes_later_in_the_plan_is_not_named() {
     let settled = target.drain(1, &operations).await;
     assert_eq!((settled.applied, settled.waiting, settled.dead), (90, 0, 0));
 }
+
+#[tokio::test]
+async fn all_rows_without_a_parent_are_named_at_once_where_the_check_is_deferred() {
+    let schema = "
+        CREATE TABLE parent (id int PRIMARY KEY);
+        CREATE TABLE child (id int PRIMARY KEY, next int REFERENCES child DEFERRABLE INITIALLY DEFERRED,
+            parent int REFERENCES parent DEFERRABLE INITIALLY DEFERRED)";
+    let target = Target::with(schema).await;
+    let mut operations = vec![insert("parent", r#"{"id":1}"#)];
+    // Each child refers to the next one, which comes later; some have no parent.
+    operations.extend((0..200).map(|id| {
+        let parent = if id % 4 == 1 { 9 } else { 1 };
+        let next = if id < 199 {
+            format!("{}", id + 1)
+        } else {
+            "null".to_owned()
+        };
+        insert(
+            "child",
+            &format!(r#"{{"id":{id},"next":{next},"parent":{parent}}}"#),
+        )
+    }));
+    let Outcome::Refused {
+        applied: 0,
+        culprits,
+    } = target.apply(&operations).await
+    else {
+        panic!("refused");
+    };
+    let found: Vec<usize> = culprits.iter().map(|(index, _)| *index).collect();
+    assert_eq!(
+        found,
+        (0..200)
+            .filter(|id| id % 4 == 1)
+            .map(|id| id + 1)
+            .collect::<Vec<_>>()
+    );
+    assert!(
+        culprits
+            .iter()
+            .all(|(_, refusal)| refusal.is_missing_parent)
+    );
+}

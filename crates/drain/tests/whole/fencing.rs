@@ -2,18 +2,22 @@
 //! dead letters don't get in the way of a running worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_drain::apply::{Context, apply_entries};
 use tidegate_drain::dead_letter::LetterId;
 use tidegate_drain::observer::Unobserved;
 use tidegate_drain::revive::{self, Selection};
-use tidegate_drain::{Error, Sink};
+use tidegate_drain::{Error, Options, Sink};
 use tidegate_store::{EntryId, Epoch, Store};
 use tidegate_testkit::{PostgresServer, RedisServer};
 
 use crate::support::{assert_proved, drain_all, open_sink, open_store, options, send};
 
-const SCHEMA: &str = "CREATE TABLE account (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL)";
+const SCHEMA: &str = "
+    CREATE TABLE account (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL);
+    CREATE TABLE child (id BIGINT PRIMARY KEY, parent BIGINT NOT NULL REFERENCES account (id),
+        text BIGINT NOT NULL);";
 
 fn insert(id: i64) -> String {
     format!(
@@ -115,7 +119,8 @@ async fn a_sleeper_is_fenced(pair: &Pair) {
         revision: awake.revision,
         held: tidegate_drain::held::HeldIndex::default(),
     };
-    let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, &entries[..2]).await;
+    let first_two = entries.get(..2).expect("two entries");
+    let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, first_two).await;
     assert!(refused.is_err(), "{refused:?}");
     let refused = sink.claim(&shard, Epoch(1), 0).await;
     assert!(matches!(refused, Err(Error::Fenced { .. })), "{refused:?}");
@@ -186,4 +191,32 @@ async fn parked_operations_follow_a_discarded_one_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_operations_follow_a_discarded_one_on_postgres() {
     discarding_lets_the_parked_ones_follow(&redis_and_postgres().await).await;
+}
+
+/// A child waits for its parent with more entries behind it than one transaction tries again.
+async fn a_long_line_behind_a_missing_parent_follows(pair: &Pair) {
+    let behind = i64::try_from(tidegate_drain::apply::REPLAY_ENTRIES_MAX).expect("small") + 500;
+    let options = Options {
+        parent_wait: Duration::from_secs(60),
+        batch_max: 500,
+        ..options()
+    };
+    let child = |text: i64| {
+        format!(
+            r#"{{"op":"upsert","table":"child","partition_key":"a","row":{{"id":1,"parent":1,"text":{text}}}}}"#
+        )
+    };
+    let mut lines: Vec<_> = (0..=behind).map(child).collect();
+    lines.push(insert(1));
+    send(&pair.store, &*pair.sink, &options, &lines).await;
+    drain_all(&pair.store, &pair.sink, &options, Arc::new(Unobserved)).await;
+    assert_proved(&pair.store, &*pair.sink, &options).await;
+    let ledger = pair.sink.ledger(&options.stream).await.expect("a ledger");
+    let total: u64 = ledger.iter().map(|row| row.applied).sum();
+    assert_eq!(total, lines.len() as u64, "{ledger:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_line_behind_a_missing_parent_follows_on_sqlite() {
+    a_long_line_behind_a_missing_parent_follows(&sqlite().await).await;
 }
