@@ -3,6 +3,9 @@
 //! The numbers are the kernel's (`/proc`, getrusage(2)), read at the start and at the end of the
 //! measured part. PostgreSQL is a tree of processes: its share is that of the postmaster, of the
 //! children that it has waited for, and of those that still run.
+//!
+//! What the machine did beside is counted too: a drainer that waits for answers all the time
+//! suffers far more from a busy neighbour than one that doesn't, so its ratios mean little then.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -32,6 +35,8 @@ pub(crate) struct CpuSeconds {
     pub(crate) postgres: f64,
     /// Redis with all of its threads.
     pub(crate) redis: f64,
+    /// Everybody else, the kernel's work for nobody in particular, and a hypervisor's other guests.
+    pub(crate) others: f64,
 }
 
 /// What one run cost.
@@ -74,6 +79,7 @@ impl Stopwatch {
                 client: cpu.client - self.cpu.client,
                 postgres: cpu.postgres - self.cpu.postgres,
                 redis: cpu.redis - self.cpu.redis,
+                others: cpu.others - self.cpu.others,
             },
             peak_memory_bytes: peak_memory_bytes()?,
         })
@@ -84,16 +90,19 @@ impl CpuSeconds {
     fn read(processes: Processes) -> Result<Self> {
         let own = getrusage(UsageWho::RUSAGE_SELF)
             .map_err(|errno| Error::system("reading the processor time")(errno.into()))?;
-        let redis = Stat::of(processes.redis)?;
+        let client = (duration(own.user_time()) + duration(own.system_time())).as_secs_f64();
+        let postgres = in_seconds(tree_ticks(processes.postmaster)?)?;
+        let redis = in_seconds(Stat::of(processes.redis)?.ticks)?;
         Ok(Self {
-            client: (seconds(own.user_time()) + seconds(own.system_time())).as_secs_f64(),
-            postgres: in_seconds(tree_ticks(processes.postmaster)?)?,
-            redis: in_seconds(redis.ticks)?,
+            client,
+            postgres,
+            redis,
+            others: in_seconds(machine_ticks()?)? - client - postgres - redis,
         })
     }
 }
 
-fn seconds(time: TimeVal) -> Duration {
+fn duration(time: TimeVal) -> Duration {
     Duration::from_micros(u64::try_from(time.num_microseconds()).unwrap_or_default())
 }
 
@@ -142,6 +151,23 @@ fn tree_ticks(pid: u32) -> Result<u64> {
     Ok(living + root.ticks + root.ticks_of_ended_children)
 }
 
+/// The clock ticks for which any processor of the machine was busy; see proc(5), `/proc/stat`.
+fn machine_ticks() -> Result<u64> {
+    let text =
+        fs::read_to_string("/proc/stat").map_err(Error::system("reading the machine's load"))?;
+    busy_ticks(&text).ok_or_else(|| Error::Unexpected("/proc/stat has no line for cpu".into()))
+}
+
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks = line
+        .split_ascii_whitespace()
+        .map(|field| field.parse::<u64>().ok());
+    let [user, nice, system, _idle, _io_wait, irq, soft_irq, steal] =
+        ticks.take(8).collect::<Option<Vec<_>>>()?.try_into().ok()?;
+    Some(user + nice + system + irq + soft_irq + steal)
+}
+
 fn processes() -> Result<impl Iterator<Item = u32>> {
     let entries = fs::read_dir("/proc").map_err(Error::system("listing processes"))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
@@ -176,6 +202,12 @@ mod tests {
             ticks_of_ended_children: 708,
         };
         assert_eq!(Stat::parse(text), Some(expected));
+    }
+
+    #[test]
+    fn idle_processors_are_not_busy() {
+        let text = "cpu  1 20 300 4000 50000 6 70 800 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(busy_ticks(text), Some(1_197));
     }
 
     #[test]

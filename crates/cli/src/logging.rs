@@ -80,12 +80,10 @@ mod tests {
 
     #[test]
     fn a_level_is_meant_for_our_own_parts() {
-        assert_eq!(directives(&args(None, 0)), "warn,rustis=off,tidegate=info");
-        assert_eq!(directives(&args(None, 1)), "warn,rustis=off,tidegate=debug");
-        assert_eq!(
-            directives(&args(Some("error"), 2)),
-            "warn,rustis=off,tidegate=error"
-        );
+        let ours = |level| format!("{OTHERS_LEVEL},tidegate={level}");
+        assert_eq!(directives(&args(None, 0)), ours("info"));
+        assert_eq!(directives(&args(None, 1)), ours("debug"));
+        assert_eq!(directives(&args(Some("error"), 2)), ours("error"));
         assert_eq!(
             directives(&args(Some("tidegate_store=trace"), 0)),
             "tidegate_store=trace"

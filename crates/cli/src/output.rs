@@ -24,7 +24,7 @@ pub(crate) fn print(text: &str) -> miette::Result<()> {
 /// Prints a line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_line(line: &str) -> miette::Result<()> {
     print(&format!("{line}\n"))
 }
@@ -32,7 +32,7 @@ pub(crate) fn print_line(line: &str) -> miette::Result<()> {
 /// Prints a value as one line of JSON, at once.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(value: &impl Serialize) -> miette::Result<()> {
     let json = serde_json::to_string(value)
         .map_err(|error| miette!("the result can't be written as JSON: {error}"))?;

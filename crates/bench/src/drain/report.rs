@@ -8,6 +8,9 @@ use crate::servers::ServerFacts;
 use crate::table::{render, thousands};
 use crate::usage::Usage;
 
+/// Above this, what others did meanwhile is noted.
+const OTHERS_CORES_NOTED_ABOVE: f64 = 0.15;
+
 /// Under which circumstances was measured.
 #[derive(Debug, Serialize)]
 pub(super) struct Setting {
@@ -57,6 +60,8 @@ struct Figures {
     ops_per_second: f64,
     cpu_us_per_operation: CpuMicros,
     peak_memory_bytes: f64,
+    /// How many cores everybody else kept busy meanwhile.
+    others_cores: f64,
     /// What the median is of, in the order of the rounds.
     rounds_ops_per_second: Vec<f64>,
 }
@@ -98,31 +103,48 @@ impl Report {
             ));
             lines.push(render(&comparison.rows(&self.setting)));
         }
+        let others = [&self.inserts, &self.mixed].map(Comparison::others_cores_max);
+        let others = others.into_iter().fold(0.0, f64::max);
+        if others > OTHERS_CORES_NOTED_ABOVE {
+            lines.push(format!(
+                "\nOther programs kept up to {others:.1} cores busy meanwhile, so the ratios mean \
+                 little: measure again on a quiet machine."
+            ));
+        }
         lines.join("\n")
     }
 }
 
 impl Setting {
     fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::from(self.servers.lines());
-        lines.push(format!(
-            "{} cores for servers and client together; {} µs to have a page on disk",
-            self.cores, self.disk_sync_us
-        ));
-        lines.push(format!(
-            "{} shards of the 25-column table; Tidegate with batches of {} over at most {} \
-             connections",
-            self.shards,
-            thousands(f64::from(self.batch)),
-            self.connections
-        ));
-        lines.push(format!(
-            "medians of {} rounds, contestants in turn; the limit copies as many rows as there are \
-             operations, the slow per-operation drainer gets {} operations and makes no pauses",
-            self.rounds,
-            thousands(self.baseline_operations as f64)
-        ));
-        lines
+        let [postgres, redis] = self.servers.lines();
+        vec![
+            postgres,
+            redis,
+            format!(
+                "machine: {} cores for servers and clients together, {} µs to have a page on disk",
+                self.cores, self.disk_sync_us
+            ),
+            format!(
+                "limit: as many rows as there are operations, encoded in memory, over {} connections",
+                self.limit_connections
+            ),
+            format!(
+                "per operation: one statement and commit each, over {} connections, without pauses; \
+                 it is slow and gets {} operations",
+                self.baseline_connections,
+                thousands(self.baseline_operations as f64)
+            ),
+            format!(
+                "Tidegate: batches of up to {}, over up to {} connections",
+                thousands(f64::from(self.batch)),
+                self.connections
+            ),
+            format!(
+                "medians of {} per figure, contestants in turn; {} shards; CPU is per operation",
+                self.rounds, self.shards
+            ),
+        ]
     }
 }
 
@@ -148,13 +170,21 @@ impl Comparison {
         }
     }
 
+    fn others_cores_max(&self) -> f64 {
+        let figures = [&self.limit, &self.baseline, &self.tidegate];
+        figures
+            .map(|figures| figures.others_cores)
+            .into_iter()
+            .fold(0.0, f64::max)
+    }
+
     fn rows(&self, setting: &Setting) -> Vec<Vec<String>> {
         let header = [
             "what",
             "operations/s",
             "× per-operation",
             "of the limit",
-            "CPU µs/operation: client",
+            "CPU µs: client",
             "PostgreSQL",
             "Redis",
             "peak memory",
@@ -216,6 +246,7 @@ impl Figures {
                 redis: of(&|usage| usage.cpu.redis * 1e6 / operations),
             },
             peak_memory_bytes: of(&|usage| usage.peak_memory_bytes as f64),
+            others_cores: of(&|usage| usage.cpu.others / usage.elapsed_seconds),
             rounds_ops_per_second: runs.iter().map(rate).collect(),
         }
     }

@@ -3,8 +3,9 @@
 //! * [`pool`] and [`tls`] make connections, [`session`] is one of them inside of a transaction,
 //! * [`schema`] keeps the drain's own tables, [`ledger`] and [`letters`] are their statements,
 //! * [`catalog`] reads the user's tables and gives each column one of the [`codec`]s,
-//! * [`transaction`] applies units: [`method`] chooses how, [`statement`] makes the text,
-//!   [`write`](mod@write) sends it with [`parameter`]s through a [`pipeline`], or by [`copy`],
+//! * [`transaction`] applies units, and takes an attempt back to a [`savepoint`]: [`method`] chooses
+//!   how, [`statement`] makes the text, [`write`](mod@write) sends it with [`parameter`]s through a
+//!   [`pipeline`], or by [`copy`](mod@copy),
 //! * [`failure`] judges errors, [`search`] and [`culprits`] find the rows at fault, [`refusal`]
 //!   says why.
 //!
@@ -24,6 +25,7 @@ mod parameter;
 mod pipeline;
 mod pool;
 mod refusal;
+mod savepoint;
 mod schema;
 mod search;
 mod session;

@@ -8,8 +8,8 @@
 use deadpool_postgres::{Client, Object, Pool};
 use futures::FutureExt;
 
-use super::failure::{closed, ends_session, no_connection, own};
-use crate::error::Result;
+use super::failure::{Verdict, closed, ends_session, judge, no_connection, own, reported};
+use crate::error::{Error, Result};
 
 /// The most statements kept prepared per connection. A stream with ever new sets of columns
 /// would otherwise fill the server's memory.
@@ -81,15 +81,27 @@ impl Session {
     }
 
     /// Commits. Where the answer is lost, nobody knows whether it took place but the ledger.
-    pub(super) async fn commit(mut self) -> Result<()> {
+    pub(super) async fn commit(self) -> Result<()> {
+        self.commit_or(|| ()).await
+    }
+
+    /// Commits, and calls `on_refused` where the database found fault with the rows only now. The
+    /// transaction is rolled back then; the next one can know better.
+    pub(super) async fn commit_or(mut self, on_refused: impl FnOnce()) -> Result<()> {
         // In a transaction that has failed, COMMIT rolls back and answers with success.
         if !self.is_settled {
             return Err(closed());
         }
         self.is_settled = false;
-        self.client()?.batch_execute("COMMIT").await.map_err(own)?;
-        // Outside of a transaction the connection needs no rollback: it goes back as it is.
-        drop(self.client.take());
+        match self.client()?.batch_execute("COMMIT").await {
+            // Outside of a transaction the connection goes back to the pool as it is.
+            Ok(()) => drop(self.client.take()),
+            Err(error) if judge(&error) == Verdict::Refused => {
+                on_refused();
+                return Err(Error::SinkUnavailable(reported(&error)));
+            }
+            Err(error) => return Err(own(error)),
+        }
         Ok(())
     }
 }

@@ -1,14 +1,13 @@
 //! One transaction of the drain: rows, dead letters and ledger, or nothing of them.
 //!
 //! ```text
-//! BEGIN ─► SAVEPOINT ─► steps ─► constraints ─► … ─► ledger ─► COMMIT
-//!              ▲           │ refused
-//!              └───────────┘ ROLLBACK TO, then the search for the culprit
+//! BEGIN ─► steps ─► constraints ─► … ─► ledger ─► COMMIT
+//!    ▲        │ refused
+//!    └────────┘ taken back, then the search for the culprit
 //! ```
 //!
-//! Each attempt to write stands behind a savepoint, so a refusal undoes that attempt alone. The
-//! savepoint of an attempt that succeeded is released together with the setting of the next one,
-//! to save a round trip. Dropped without a commit, everything is rolled back.
+//! A refusal undoes the attempt that met it and nothing else; see [`savepoint`](super::savepoint).
+//! Dropped without a commit, everything is rolled back.
 
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use tidegate_store::{EntryId, Partition};
 
 use super::catalog::Quirks;
 use super::failure::{Verdict, is_stale_plan, judge, own, reported};
+use super::savepoint::Ground;
 use super::search::changes;
 use super::session::Session;
 use super::write::{Cause, Stop, write};
@@ -33,28 +33,14 @@ use crate::sink::{Fence, Outcome, SinkTransaction, Unit};
 pub(super) struct PostgresTransaction {
     pub(super) session: Session,
     quirks: Arc<Quirks>,
-    savepoint: Savepoint,
-}
-
-/// How the savepoint stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Savepoint {
-    /// None is set.
-    None,
-    /// It is set, and nothing was written since.
-    Fresh,
-    /// It is set, and what was written since is to stay.
-    Used,
+    ground: Ground,
 }
 
 /// Constraints that may be deferred are, until the end of an attempt, as in the sender's mind a
 /// unit is one transaction.
 const DEFER: &str = "SET CONSTRAINTS ALL DEFERRED";
-/// So that they speak up inside of the savepoint.
+/// So that they speak up while the attempt can be taken back.
 const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
-const SET: &str = "SAVEPOINT tidegate";
-const RELEASE: &str = "RELEASE SAVEPOINT tidegate";
-const UNDO: &str = "ROLLBACK TO SAVEPOINT tidegate";
 
 impl PostgresTransaction {
     /// Wraps a session that has begun.
@@ -62,13 +48,14 @@ impl PostgresTransaction {
         Self {
             session,
             quirks,
-            savepoint: Savepoint::None,
+            ground: Ground::Clean,
         }
     }
 
     /// The connection for the drain's own statements; to be followed by [`Self::done`].
     fn open(&mut self) -> Result<&Client> {
         self.session.unsettle();
+        self.ground.touch();
         self.session.client()
     }
 
@@ -90,7 +77,12 @@ impl PostgresTransaction {
 
     /// Writes all of the steps or none. A refusal is answered with why, an absence is an error.
     pub(super) async fn attempt(&mut self, steps: &[Step<'_>]) -> Result<Option<Stop>> {
-        self.attempt_with(steps, CHECK).await
+        let last = if self.quirks.has_deferrable() {
+            CHECK
+        } else {
+            ""
+        };
+        self.attempt_with(steps, last).await
     }
 
     /// The same without a look at the constraints that are deferred, for what is taken back anyway.
@@ -99,15 +91,20 @@ impl PostgresTransaction {
     }
 
     async fn attempt_with(&mut self, steps: &[Step<'_>], last: &str) -> Result<Option<Stop>> {
-        let first = match self.savepoint {
-            Savepoint::None => format!("{SET}; {DEFER}"),
-            Savepoint::Fresh => DEFER.to_owned(),
-            Savepoint::Used => format!("{RELEASE}; {SET}; {DEFER}"),
+        let defer = if self.quirks.has_deferrable() {
+            DEFER
+        } else {
+            ""
+        };
+        let first = match (self.ground.prepare(), defer) {
+            (savepoint, "") => savepoint.to_owned(),
+            ("", defer) => defer.to_owned(),
+            (savepoint, defer) => format!("{savepoint}; {defer}"),
         };
         let client = self.session.client()?;
         match write(client, &self.quirks, steps, &first, last).await {
             Ok(()) => {
-                self.savepoint = Savepoint::Used;
+                self.ground.keep();
                 Ok(None)
             }
             Err(Stop {
@@ -140,13 +137,8 @@ impl PostgresTransaction {
 
     /// Takes the last attempt back.
     pub(super) async fn undo(&mut self) -> Result<()> {
-        self.session
-            .client()?
-            .batch_execute(UNDO)
-            .await
-            .map_err(own)?;
-        self.savepoint = Savepoint::Fresh;
-        Ok(())
+        let sql = self.ground.undo();
+        self.session.client()?.batch_execute(sql).await.map_err(own)
     }
 }
 
@@ -203,6 +195,8 @@ impl SinkTransaction for PostgresTransaction {
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        self.session.commit().await
+        let quirks = self.quirks;
+        // A constraint that was made deferrable behind our back: from now on it is looked at.
+        self.session.commit_or(|| quirks.expect_deferrable()).await
     }
 }

@@ -1,8 +1,8 @@
 //! Writes the steps of a plan: in order, with as few round trips as they allow.
 //!
 //! A statement that is prepared already is sent at once behind the others; COPY and a statement
-//! that is new wait for the server first. What is written here can be undone by the savepoint that
-//! was set before it.
+//! that is new wait for the server first. What is written here can be taken
+//! back; the first error leaves that to the caller.
 
 use deadpool_postgres::Client;
 
@@ -37,7 +37,8 @@ pub(super) enum Cause {
     NoRow(Vec<usize>),
 }
 
-/// Sends `first`, writes the steps, sends `last`, and awaits all answers.
+/// Sends `first`, writes the steps, sends `last`, and awaits all answers. Nothing is sent for an
+/// empty text.
 pub(super) async fn write(
     client: &Client,
     quirks: &Quirks,
@@ -46,7 +47,9 @@ pub(super) async fn write(
     last: &str,
 ) -> Result<(), Stop> {
     let mut pipeline = Pipeline::default();
-    pipeline.send(Request::Frame, frame(client, first)).await;
+    if !first.is_empty() {
+        pipeline.send(Request::Frame, frame(client, first)).await;
+    }
     for (index, step) in steps.iter().enumerate() {
         let Some(shape) = step.shape() else { continue };
         let method = method::choose(step, quirks);
@@ -65,7 +68,9 @@ pub(super) async fn write(
             settle_with_triggers(client, &mut pipeline, index, step).await?;
         }
     }
-    pipeline.send(Request::Frame, frame(client, last)).await;
+    if !last.is_empty() {
+        pipeline.send(Request::Frame, frame(client, last)).await;
+    }
     settle(&mut pipeline).await
 }
 

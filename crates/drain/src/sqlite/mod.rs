@@ -16,7 +16,7 @@
 //! [`cell`]s, with [`decimal`], [`moment`] and [`iso8601`]; [`statement`] and [`script`] turn units
 //! into SQL; [`writer`] and [`transaction`] hold the transaction in which [`run`] applies them, with
 //! [`deferred`] and [`refusal`] for what goes wrong; [`ledger`] and [`letters`] are the drain's own
-//! tables, with [`column`] for their numbers; [`reader`] serves reports; [`failure`] translates
+//! tables, with [`mod@column`] for their numbers; [`reader`] serves reports; [`failure`] translates
 //! SQLite's errors.
 
 mod cell;

@@ -1,11 +1,16 @@
 //! Triggers, deferred constraints, parents with children, tables that change.
 
 use tidegate_drain::held::HeldState;
-use tidegate_drain::sink::Outcome;
-use tidegate_drain::{Code, Error};
+use tidegate_drain::sink::{Outcome, SinkTransaction};
+use tidegate_drain::{Code, Error, Result, Sink};
+use tidegate_store::Epoch;
 
 use crate::refusals::{SCHEMA, payment};
 use crate::target::{Target, insert};
+
+async fn begin(sink: &dyn Sink) -> Result<Box<dyn SinkTransaction>> {
+    sink.begin().await
+}
 
 #[tokio::test]
 async fn a_trigger_that_keeps_rows_back_refuses_nothing() {
@@ -97,9 +102,7 @@ async fn a_table_that_changed_behind_our_back_refuses_and_the_rest_goes_on() {
     ] {
         target.run(ddl).await;
         let refs: Vec<_> = units.iter().take(count).collect();
-        let mut transaction = tidegate_drain::Sink::begin(&target.sink)
-            .await
-            .expect("a transaction");
+        let mut transaction = begin(&target.sink).await.expect("a transaction");
         let outcome = transaction.apply(&refs).await.expect(ddl);
         // Into a text column a number's bytes may go in by arrays, never by COPY unseen.
         assert!(
@@ -123,15 +126,11 @@ async fn a_copy_refused_from_the_start_is_tried_again_by_insert() {
     let units = crate::target::units(&*target.catalog().await, &operations);
     let refs: Vec<_> = units.iter().collect();
     target.run("ALTER TABLE t RENAME TO u").await;
-    let mut transaction = tidegate_drain::Sink::begin(&target.sink)
-        .await
-        .expect("a transaction");
+    let mut transaction = begin(&target.sink).await.expect("a transaction");
     let lost = transaction.apply(&refs).await;
     assert!(matches!(lost, Err(Error::SinkUnavailable(_))), "{lost:?}");
     drop(transaction);
-    let mut transaction = tidegate_drain::Sink::begin(&target.sink)
-        .await
-        .expect("a transaction");
+    let mut transaction = begin(&target.sink).await.expect("a transaction");
     let outcome = transaction.apply(&refs).await.expect("an outcome");
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
     let outcome = transaction.apply(&refs[..1]).await.expect("an outcome");
@@ -167,4 +166,66 @@ async fn a_type_made_anew_is_known_when_the_catalog_is_read_again() {
             target.accept(&rows).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_constraint_deferred_behind_our_back_is_met_at_the_commit_and_then_looked_at() {
+    let schema = "CREATE TABLE parent (id int PRIMARY KEY);
+        CREATE TABLE child (id int PRIMARY KEY, parent int)";
+    let target = Target::with(schema).await;
+    let operation = insert("child", r#"{"id":1,"parent":9}"#);
+    let units = crate::target::units(&*target.catalog().await, &[operation]);
+    let refs: Vec<_> = units.iter().collect();
+    target
+        .run("ALTER TABLE child ADD FOREIGN KEY (parent) REFERENCES parent DEFERRABLE INITIALLY DEFERRED")
+        .await;
+    let mut transaction = begin(&target.sink).await.expect("a transaction");
+    let outcome = transaction.apply(&refs).await.expect("an outcome");
+    assert!(matches!(outcome, Outcome::Applied), "{outcome:?}");
+    let committed = transaction.commit().await;
+    assert!(
+        matches!(committed, Err(Error::SinkUnavailable(_))),
+        "{committed:?}"
+    );
+    let mut transaction = begin(&target.sink).await.expect("a transaction");
+    let outcome = transaction.apply(&refs).await.expect("an outcome");
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_was_done_before_an_attempt_stays_when_it_is_taken_back() {
+    let target = Target::with(SCHEMA).await;
+    let operations = [
+        payment(1),
+        insert("payment", r#"{"id":2,"code":"taken"}"#),
+        payment(3),
+        insert("payment", r#"{"id":4,"code":"x","cents":0}"#),
+    ];
+    let units = crate::target::units(&*target.catalog().await, &operations);
+    let shard = crate::target::shard(0);
+    target
+        .sink
+        .claim(&shard, Epoch(1), 0)
+        .await
+        .expect("a claim");
+    for first in [0, 1] {
+        let mut transaction = begin(&target.sink).await.expect("a transaction");
+        transaction.revise(&shard, 5).await.expect("revised");
+        // A refusal first, or a success first: what follows is the same.
+        for unit in units.iter().skip(first) {
+            let outcome = transaction.apply(&[unit]).await.expect("an outcome");
+            let is_good = unit.envelope.id.ms % 2 == 1;
+            assert_eq!(matches!(outcome, Outcome::Applied), is_good, "{outcome:?}");
+            transaction.revise(&shard, 1).await.expect("revised");
+        }
+        transaction.commit().await.expect("a commit");
+        target.run("DELETE FROM payment WHERE id > 0").await;
+    }
+    let row = target
+        .sink
+        .ledger(&shard.stream)
+        .await
+        .expect("rows")
+        .remove(0);
+    assert_eq!(row.applied, 5 + 4 + 5 + 3);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use tidegate_drain::sink::{Outcome, Sink as _, SinkTransaction, Unit};
 use tidegate_drain::{Error, PostgresOptions, PostgresSink, Result};
 use tidegate_testkit::{PostgresServer, poll_until};
@@ -84,8 +85,8 @@ async fn a_dropped_transaction_leaves_nothing_and_its_connection_is_clean() {
         drop(transaction);
         // Dropped while it waits for its answer.
         let mut transaction = sink.begin().await.expect("a transaction");
-        let cut = tokio::time::timeout(Duration::ZERO, apply(&mut transaction, &units)).await;
-        assert!(cut.is_err(), "cut off");
+        let answered = apply(&mut transaction, &units).now_or_never();
+        assert!(answered.is_none(), "cut off");
         drop(transaction);
         // Refused, then dropped.
         let mut transaction = sink.begin().await.expect("a transaction");

@@ -10,48 +10,22 @@
 //! of all schemas but the database's own and ours.
 
 mod queries;
+mod quirks;
 mod rank;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
+use std::collections::HashMap;
 
+use deadpool_postgres::Client;
 use tokio_postgres::Row;
 
 pub(super) use self::queries::{FOREIGN_KEY, UNIQUE_KEY};
+pub(super) use self::quirks::Quirks;
 use self::rank::{ForeignKey, Ranks};
 use super::codec::{Kind, TypeRow, Types, choose};
 use super::failure::own;
 use super::session::Session;
 use crate::catalog::{Absent, Catalog, Column, Table};
 use crate::error::Result;
-
-/// What the writer has to know of the tables, beyond what the [`Catalog`] says.
-#[derive(Debug, Default)]
-pub(super) struct Quirks {
-    /// Tables that COPY must not write, by schema and name: it is blind to rules, and refused
-    /// where there is row-level security. Others are added when the server refuses.
-    not_copied: RwLock<HashSet<(String, String)>>,
-}
-
-impl Quirks {
-    /// Whether COPY does the same to the table as INSERT.
-    pub(super) fn may_copy(&self, table: &Table) -> bool {
-        let not_copied = self
-            .not_copied
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        not_copied.is_empty() || !not_copied.contains(&(table.schema.clone(), table.name.clone()))
-    }
-
-    /// Remembers, until the catalog is read anew, that the table can't be copied.
-    pub(super) fn forbid_copy(&self, table: &Table) {
-        let mut not_copied = self
-            .not_copied
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        not_copied.insert((table.schema.clone(), table.name.clone()));
-    }
-}
 
 /// A table on its way into the catalog.
 #[derive(Debug, Default)]
@@ -67,90 +41,87 @@ struct Draft {
     is_copied: bool,
 }
 
+/// What the queries answer.
+struct Answers {
+    database: Row,
+    tables: Vec<Row>,
+    columns: Vec<Row>,
+    types: Vec<Row>,
+    primary_keys: Vec<Row>,
+    foreign_keys: Vec<Row>,
+}
+
 /// Reads everything anew.
 pub(super) async fn read(
     mut session: Session,
     default_schema: Option<&str>,
 ) -> Result<(Catalog, Quirks)> {
     session.unsettle();
-    let client = session.client()?;
-    client
-        .batch_execute(queries::ONE_SNAPSHOT)
-        .await
-        .map_err(own)?;
-    let schema: Option<String> = client
-        .query_one(queries::CURRENT_SCHEMA, &[])
-        .await
-        .map_err(own)?
-        .get(0);
-    let types = read_types(&client.query(queries::TYPES, &[]).await.map_err(own)?);
-    let columns = client.query(queries::COLUMNS, &[]).await.map_err(own)?;
-    let tables = client.query(queries::TABLES, &[]).await.map_err(own)?;
-    let keys = client
-        .query(queries::PRIMARY_KEYS, &[])
-        .await
-        .map_err(own)?;
-    let foreign_keys = client
-        .query(queries::FOREIGN_KEYS, &[])
-        .await
-        .map_err(own)?;
+    let answers = query(session.client()?).await.map_err(own)?;
     session.settle();
     session.commit().await?;
 
-    let mut drafts: HashMap<u32, Draft> = tables
-        .iter()
-        .map(|row| (row.get(0), read_table(row)))
+    let schema: Option<String> = answers.database.get("schema");
+    let schema = default_schema.map(str::to_owned).or(schema);
+    let drafts = draft(&answers);
+    let foreign_keys: Vec<_> = answers.foreign_keys.iter().map(read_foreign_key).collect();
+    let ranks = Ranks::of(drafts.keys().copied(), &foreign_keys);
+    let copied = drafts.values().filter(|draft| !draft.is_copied);
+    let not_copied = copied
+        .map(|draft| (draft.schema.clone(), draft.name.clone()))
         .collect();
-    for row in &columns {
-        if let Some(draft) = drafts.get_mut(&row.get(0)) {
+    let quirks = Quirks::new(not_copied, answers.database.get("has_deferrable"));
+    let tables = drafts.into_iter().map(|(oid, draft)| Table {
+        schema: draft.schema,
+        name: draft.name,
+        columns: draft.columns,
+        primary_key: draft.primary_key,
+        rank: ranks.rank(oid),
+        is_ordered: draft.is_ordered || ranks.is_entangled(oid),
+        has_triggers: draft.has_triggers,
+    });
+    let schema = schema.unwrap_or_else(|| "public".to_owned());
+    Ok((Catalog::new(schema, tables), quirks))
+}
+
+async fn query(client: &Client) -> std::result::Result<Answers, tokio_postgres::Error> {
+    client.batch_execute(queries::ONE_SNAPSHOT).await?;
+    Ok(Answers {
+        database: client.query_one(queries::DATABASE, &[]).await?,
+        tables: client.query(queries::TABLES, &[]).await?,
+        columns: client.query(queries::COLUMNS, &[]).await?,
+        types: client.query(queries::TYPES, &[]).await?,
+        primary_keys: client.query(queries::PRIMARY_KEYS, &[]).await?,
+        foreign_keys: client.query(queries::FOREIGN_KEYS, &[]).await?,
+    })
+}
+
+/// Puts columns and keys to their tables, which are known by their OIDs.
+fn draft(answers: &Answers) -> HashMap<u32, Draft> {
+    let types = read_types(&answers.types);
+    let tables = answers
+        .tables
+        .iter()
+        .map(|row| (row.get("oid"), read_table(row)));
+    let mut drafts: HashMap<u32, Draft> = tables.collect();
+    for row in &answers.columns {
+        if let Some(draft) = drafts.get_mut(&row.get("attrelid")) {
             draft
                 .positions
                 .insert(row.get("attnum"), draft.columns.len());
             draft.columns.push(read_column(row, &types));
         }
     }
-    for row in &keys {
-        if let Some(draft) = drafts.get_mut(&row.get(0)) {
-            let numbers: Vec<i16> = row.get(1);
+    for row in &answers.primary_keys {
+        if let Some(draft) = drafts.get_mut(&row.get("indrelid")) {
+            let numbers: Vec<i16> = row.get("columns");
             let positions = numbers
                 .iter()
                 .filter_map(|number| draft.positions.get(number));
             draft.primary_key = positions.copied().collect();
         }
     }
-    let foreign_keys: Vec<_> = foreign_keys.iter().map(read_foreign_key).collect();
-    let ranks = Ranks::of(drafts.keys().copied(), &foreign_keys);
-    let schema = default_schema.map(str::to_owned).or(schema);
-    Ok(finish(
-        schema.unwrap_or_else(|| "public".to_owned()),
-        drafts,
-        &ranks,
-    ))
-}
-
-fn finish(schema: String, drafts: HashMap<u32, Draft>, ranks: &Ranks) -> (Catalog, Quirks) {
-    let mut not_copied = HashSet::new();
-    let tables = drafts.into_iter().map(|(oid, draft)| {
-        if !draft.is_copied {
-            not_copied.insert((draft.schema.clone(), draft.name.clone()));
-        }
-        Table {
-            schema: draft.schema,
-            name: draft.name,
-            columns: draft.columns,
-            primary_key: draft.primary_key,
-            rank: ranks.rank(oid),
-            is_ordered: draft.is_ordered || ranks.is_entangled(oid),
-            has_triggers: draft.has_triggers,
-        }
-    });
-    let catalog = Catalog::new(schema, tables);
-    (
-        catalog,
-        Quirks {
-            not_copied: RwLock::new(not_copied),
-        },
-    )
+    drafts
 }
 
 fn read_table(row: &Row) -> Draft {
@@ -194,9 +165,9 @@ fn read_column(row: &Row, types: &Types) -> Column {
 
 fn read_foreign_key(row: &Row) -> ForeignKey {
     ForeignKey {
-        child: row.get(0),
-        parent: row.get(1),
-        cascades: row.get(2),
+        child: row.get("conrelid"),
+        parent: row.get("confrelid"),
+        cascades: row.get("cascades"),
     }
 }
 

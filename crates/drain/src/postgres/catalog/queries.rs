@@ -5,8 +5,10 @@
 /// A catalog that changes in between would be read half and half.
 pub(super) const ONE_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// Null where no schema of the search path exists.
-pub(super) const CURRENT_SCHEMA: &str = "SELECT current_schema()::text";
+/// The schema is null where no schema of the search path exists.
+pub(super) const DATABASE: &str = "
+SELECT current_schema()::text AS schema,
+       EXISTS (SELECT FROM pg_constraint WHERE condeferrable) AS has_deferrable";
 
 /// Tables that may be written. Disabled triggers count: they may be enabled at any time.
 pub(super) const TABLES: &str = "
@@ -65,7 +67,7 @@ LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid";
 pub(super) const PRIMARY_KEYS: &str = "
 SELECT i.indrelid,
        ARRAY(SELECT k.attnum FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
-             WHERE k.place <= i.indnkeyatts ORDER BY k.place)
+             WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns
 FROM pg_index i WHERE i.indisprimary";
 
 /// Foreign keys, and whether a change of the parent changes the child by itself.
