@@ -45,7 +45,8 @@ pub struct Table {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its type with schema, quotes and modifiers, ready for a cast.
+    /// Its type with schema and quotes, ready for a cast; without modifiers, because a cast to
+    /// `varchar(3)` would cut silently where an assignment refuses.
     pub sql_type: String,
     /// The type in which a cell travels as a parameter: the column's base type, or `text`.
     pub cell_type: String,

@@ -23,6 +23,14 @@ impl Cells {
         Self::default()
     }
 
+    /// No cells yet, with room for so many bytes of frames and content.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
     /// Appends NULL.
     pub fn push_null(&mut self) {
         self.bytes.extend_from_slice(&NULL.to_be_bytes());

@@ -159,7 +159,10 @@ fn resolve_row(
     *key = key_cells.as_ref().map(|cells| RowKey::new(table, cells));
 
     let values = sorted(table, &row.values)?;
-    let mut cells = Cells::new();
+    // An encoded value is seldom longer than its JSON, and each has a frame.
+    let room: usize = values.iter().map(|(_, json)| json.get().len() + 4).sum();
+    let mut cells =
+        Cells::with_capacity(room + key_cells.as_ref().map_or(0, |k| k.as_bytes().len()));
     if let (true, Some(key_cells)) = (is_keyed, &key_cells) {
         cells.extend(key_cells.as_bytes());
     }

@@ -229,3 +229,35 @@ async fn what_was_done_before_an_attempt_stays_when_it_is_taken_back() {
         .remove(0);
     assert_eq!(row.applied, 5 + 4 + 5 + 3);
 }
+
+#[tokio::test]
+async fn a_trigger_of_the_whole_statement_refuses_and_the_connection_stays_in_step() {
+    let schema = "
+        CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY);
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'closed for today'; END $$;
+        CREATE TRIGGER before BEFORE INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION fail()";
+    let target = Target::with(schema).await;
+    let rows = |table: &str| -> Vec<String> {
+        let ids = 0..50;
+        ids.map(|id| insert(table, &format!(r#"{{"id":{id}}}"#)))
+            .collect()
+    };
+    let catalog = target.catalog().await;
+    let (bad, good) = (
+        crate::target::units(&catalog, &rows("t")),
+        crate::target::units(&catalog, &rows("u")),
+    );
+    let mut transaction = begin(&target.sink).await.expect("a transaction");
+    let outcome = transaction.apply(&bad.iter().collect::<Vec<_>>()).await;
+    assert!(
+        matches!(outcome, Ok(Outcome::Refused { .. })),
+        "{outcome:?}"
+    );
+    let outcome = transaction.apply(&good.iter().collect::<Vec<_>>()).await;
+    assert!(matches!(outcome, Ok(Outcome::Applied)), "{outcome:?}");
+    let held = transaction.load_held(&crate::target::shard(0), &[]).await;
+    assert_eq!(held.expect("an answer").len(), 0);
+    transaction.commit().await.expect("a commit");
+    assert_eq!(target.count("SELECT count(*) FROM u").await, 50);
+}
