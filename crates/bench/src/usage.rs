@@ -50,6 +50,13 @@ pub(crate) struct Usage {
     pub(crate) peak_memory_bytes: u64,
 }
 
+impl Usage {
+    /// How many cores everybody else kept busy during the run.
+    pub(crate) fn others_cores(&self) -> f64 {
+        self.cpu.others / self.elapsed_seconds
+    }
+}
+
 /// A run that is being measured.
 #[derive(Debug)]
 pub(crate) struct Stopwatch {

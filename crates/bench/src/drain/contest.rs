@@ -102,8 +102,9 @@ impl Contest {
         let usage = run.spawn().await?;
         self.check(contestant, workload, operations).await?;
         eprintln!(
-            "  {contestant}: {operations} operations in {:.2} s",
-            usage.elapsed_seconds
+            "  {contestant}: {operations} operations in {:.2} s, others had {:.1} cores",
+            usage.elapsed_seconds,
+            usage.others_cores(),
         );
         Ok(usage)
     }

@@ -246,7 +246,7 @@ impl Figures {
                 redis: of(&|usage| usage.cpu.redis * 1e6 / operations),
             },
             peak_memory_bytes: of(&|usage| usage.peak_memory_bytes as f64),
-            others_cores: of(&|usage| usage.cpu.others / usage.elapsed_seconds),
+            others_cores: of(&Usage::others_cores),
             rounds_ops_per_second: runs.iter().map(rate).collect(),
         }
     }
