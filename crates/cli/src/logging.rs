@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 
 use miette::miette;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use crate::args::{LogArgs, LogFormat};
 use crate::progress;
@@ -20,7 +21,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// A level that can't be read.
 pub(crate) fn start(args: &LogArgs) -> miette::Result<()> {
     let directives = directives(args);
-    let filter = EnvFilter::try_new(&directives).map_err(|error| {
+    let filter: Targets = directives.parse().map_err(|error| {
         miette!(
             help = "use off, error, warn, info, debug or trace, or a list such as \
                     tidegate_drain=debug,tidegate_store=info",
@@ -28,14 +29,16 @@ pub(crate) fn start(args: &LogArgs) -> miette::Result<()> {
         )
     })?;
     let with_colours = io::stderr().is_terminal() && console::colors_enabled_stderr();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| BesideBars)
         .with_ansi(with_colours)
         .with_target(false);
+    let log = tracing_subscriber::registry().with(filter);
     match args.log_format {
-        LogFormat::Human => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).with_target(true).init(),
+        LogFormat::Human => log.with(lines).init(),
+        LogFormat::Json => log
+            .with(lines.json().flatten_event(true).with_target(true))
+            .init(),
     }
     Ok(())
 }
