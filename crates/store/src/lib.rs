@@ -27,7 +27,7 @@ mod sqlite;
 pub mod stream;
 
 pub use connect::{StoreUrl, connect};
-pub use entry::{Entry, EntryId, NewEntry};
+pub use entry::{Entry, EntryId, Field, NewEntry};
 pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};
 pub use port::{Fetch, Lag, ReadLimit, Store};

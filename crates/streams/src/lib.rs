@@ -1,0 +1,20 @@
+//! Streams: ordered processors over partitions, spread over workers.
+//!
+//! ```text
+//! send ─► partition ─► fetch ahead ─► events ─► the user's processor ─► acknowledge ─► trim
+//!                                                      │ fails
+//!                                                      └─► policy: halt, quarantine, park, …
+//! ```
+//!
+//! In the order of the flow:
+//!
+//! * [`record`] is what a user sends and gets, and how it looks as an entry.
+
+mod error;
+pub mod record;
+
+pub use error::{BoxError, Error};
+pub use record::{Raw, Record};
+
+/// What an operation of this crate answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
