@@ -8,13 +8,24 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`record`] is what a user sends and gets, and how it looks as an entry.
+//! * [`record`] is what a user sends and gets, and how it looks as an entry,
+//! * [`routing`] finds the partition of a record's key,
+//! * [`spec`] is what senders and readers of a stream agree on,
+//! * [`sender`] appends records, with the [`trace`] they belong to.
 
 mod error;
 pub mod record;
+pub mod routing;
+pub mod sender;
+pub mod spec;
+pub mod trace;
 
 pub use error::{BoxError, Error};
-pub use record::{Raw, Record};
+pub use record::{Compression, Raw, Record};
+pub use routing::Hasher;
+pub use sender::{Outgoing, Sender};
+pub use spec::StreamSpec;
+pub use trace::TraceParent;
 
 /// What an operation of this crate answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
