@@ -100,10 +100,7 @@ impl Servers {
                 "a server does not say which process it is".into(),
             ));
         };
-        Ok(Processes {
-            postmaster: Some(postmaster),
-            redis,
-        })
+        Ok(Processes { postmaster, redis })
     }
 
     /// Versions and settings, as the servers themselves say.
