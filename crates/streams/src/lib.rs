@@ -8,13 +8,39 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`record`] is what a user sends and gets, and how it looks as an entry.
+//! * [`record`] is what a user sends and gets, and how it looks as an entry,
+//! * [`processor`] is the user's function, the stream it reads, and how,
+//! * [`worker`] runs processors: an `executor` for each, a `consumer` for each owned partition,
+//! * `room` bounds what is read ahead; `lane` is what passes between a consumer and a function,
+//! * [`events`] is what the function iterates,
+//! * `runner` calls it, and applies its [`policy`] when it fails,
+//! * [`dead_letter`] is what is given up,
+//! * [`middleware`] and [`metrics`] look on.
 
+mod consumer;
+pub mod dead_letter;
 mod error;
+pub mod events;
+mod executor;
+mod lane;
+pub mod metrics;
+pub mod middleware;
+mod persist;
+pub mod policy;
+pub mod processor;
 pub mod record;
+mod room;
+mod runner;
+pub mod worker;
 
 pub use error::{BoxError, Error};
+pub use events::{Event, Events};
+pub use metrics::Metrics;
+pub use middleware::Middleware;
+pub use policy::Policy;
+pub use processor::{Processor, Settings};
 pub use record::{Raw, Record};
+pub use worker::{Options, Worker};
 
 /// What an operation of this crate answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
