@@ -215,8 +215,7 @@ impl Runner {
 
 /// A random number from 0 to 1.
 fn chance() -> f64 {
-    let (_, _, _, bytes) = Uuid::new_v4().as_fields();
-    let [_, _, _, _, a, b, c, d] = *bytes;
+    let [a, b, c, d, ..] = Uuid::new_v4().into_bytes();
     f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
 
