@@ -13,6 +13,9 @@ pub enum Error {
     /// A record can't be written as an entry.
     #[error("the record can't be encoded: {0}")]
     Unencodable(#[source] BoxError),
+    /// The record was not sent, since one before it in the same call failed: it can be sent again.
+    #[error("not sent: a record before it failed")]
+    NotTried,
     /// The store could not do its part.
     #[error(transparent)]
     Store(#[from] tidegate_store::Error),
