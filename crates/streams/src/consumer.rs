@@ -330,7 +330,7 @@ impl<'a> Consumer<'a> {
         Some(Box::pin(async move {
             persist(|| store.acknowledge(&lease, &ids)).await?;
             if trims {
-                persist(|| store.trim(&lease)).await?;
+                persist(|| store.trim(&lease, 0)).await?;
             }
             Ok(ids.len() as u64)
         }))

@@ -13,7 +13,8 @@
 //! * [`spec`] is what senders and readers of a stream agree on,
 //! * [`sender`] appends records, with the [`trace`] they belong to,
 //! * [`processor`] is the user's function, the stream it reads, and how; [`state`] is what the
-//!   application provides to it,
+//!   application provides to it, and [`processor_options`] what the attribute `#[processor]` makes of
+//!   a function,
 //! * [`worker`] runs processors: an `executor` for each, a `consumer` for each owned partition,
 //! * `room` bounds what is read ahead; `lane` is what passes between a consumer and a function,
 //! * [`events`] is what the function iterates,
@@ -33,6 +34,7 @@ pub mod middleware;
 mod persist;
 pub mod policy;
 pub mod processor;
+pub mod processor_options;
 pub mod record;
 mod room;
 pub mod routing;
@@ -50,12 +52,13 @@ pub use metrics::Metrics;
 pub use middleware::Middleware;
 pub use policy::Policy;
 pub use processor::{Processor, Settings};
+pub use processor_options::{IntoProcessor, OnError, ProcessorOptions, RetryOptions, Running};
 pub use record::{Compression, Raw, Record};
 pub use routing::Hasher;
 pub use schedule::{Missed, Overlap, Schedule, ScheduledRun, When};
 pub use sender::{Outgoing, Sender};
 pub use spec::StreamSpec;
-pub use state::{State, StateMap};
+pub use state::{FromState, State, StateMap};
 pub use trace::TraceParent;
 pub use worker::{Options, Worker};
 
