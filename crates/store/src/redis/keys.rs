@@ -17,6 +17,12 @@ pub(super) fn entries(partition: &Partition) -> String {
     format!("{{shard_{}}}_{}", partition.index, partition.stream)
 }
 
+/// What was appended for a request id. It begins with another prefix than any other key, and has
+/// the hash tag of the partition's entries.
+pub(super) fn sent(partition: &Partition, request_id: &[u8]) -> Vec<u8> {
+    [b"__sent:", entries(partition).as_bytes(), b":", request_id].concat()
+}
+
 /// The lease of a group on a partition.
 pub(super) fn lease(group: &GroupName, partition: &Partition) -> String {
     let entries = entries(partition);
@@ -83,6 +89,7 @@ mod tests {
             "`{shard_N}_<stream>_in_use:<group>`",
             "`{shard_N}_<stream>_epoch:<group>`",
             "`{<stream>}_workers:<group>`",
+            "`__sent:{shard_N}_<stream>:<request id>`",
         ] {
             assert!(document.contains(pattern), "docs/keys.md lacks {pattern}");
         }

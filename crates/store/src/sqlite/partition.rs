@@ -56,6 +56,18 @@ pub(super) fn find_or_create(
     })
 }
 
+/// How many entries a partition holds. Their ordinals have no gaps.
+pub(super) fn count(connection: &Connection, row: &PartitionRow) -> Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT ordinal FROM tidegate_entry WHERE partition_id = ?1 ORDER BY ms, sequence LIMIT 1",
+    )?;
+    let mut rows = statement.query([row.id])?;
+    match rows.next()? {
+        Some(first) => Ok((row.appended + 1).saturating_sub(number(first, 0)?)),
+        None => Ok(0),
+    }
+}
+
 /// Writes a partition's newest id and count.
 pub(super) fn update(connection: &Connection, row: &PartitionRow) -> Result<()> {
     connection

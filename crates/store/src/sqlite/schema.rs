@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `tidegate_meta` | the version of these tables | the first to open the file |
 //! | `tidegate_partition` | a partition: its newest id, and how many entries were ever appended | append |
+//! | `tidegate_sent` | a request id, the entry that was appended for it, and until when it is known | append |
 //! | `tidegate_entry` | an entry, clustered by its position; `ordinal` counts from 1 in each partition | append, trim |
 //! | `tidegate_group` | a group's position in a partition | fetch, acknowledge through |
 //! | `tidegate_pending` | an entry delivered to a group and not acknowledged | fetch, acknowledge |
@@ -20,8 +21,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::{Error, Result};
 
-/// The version of the tables below. A file of an earlier version would be brought up to it here.
-const SCHEMA_VERSION: i64 = 1;
+/// The version of the tables below. A file of an earlier version is brought up to it.
+const SCHEMA_VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE tidegate_meta (
@@ -82,20 +83,43 @@ CREATE TABLE tidegate_member (
 ) WITHOUT ROWID;
 ";
 
-/// Creates the tables where they are missing, and checks their version.
+/// What version 2 has more than version 1.
+const TABLES_SINCE_2: &str = "
+CREATE TABLE tidegate_sent (
+    id           INTEGER PRIMARY KEY,
+    partition_id INTEGER NOT NULL,
+    request_id   BLOB NOT NULL,
+    ms           INTEGER NOT NULL,
+    sequence     INTEGER NOT NULL,
+    ends_at_ms   INTEGER NOT NULL,
+    UNIQUE (partition_id, request_id)
+);
+CREATE INDEX tidegate_sent_end ON tidegate_sent (ends_at_ms);
+";
+
+/// Creates the tables where they are missing, brings those of an earlier version up to this one,
+/// and checks their version.
 ///
 /// # Errors
 /// [`Error::Refused`] for a file that a newer Tidegate has written.
 pub(super) fn prepare(connection: &mut Connection) -> Result<()> {
     // Most files have their tables: then nobody has to wait for the writers' lock here.
-    if let Some(found) = version(connection)? {
-        return check(found);
+    if version(connection)? == Some(SCHEMA_VERSION) {
+        return Ok(());
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     match version(&transaction)? {
+        Some(1) => {
+            transaction.execute_batch(TABLES_SINCE_2)?;
+            transaction.execute(
+                "UPDATE tidegate_meta SET value = ?1 WHERE key = 'schema_version'",
+                [SCHEMA_VERSION],
+            )?;
+        }
         Some(found) => check(found)?,
         None => {
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(TABLES_SINCE_2)?;
             transaction.execute(
                 "INSERT INTO tidegate_meta (key, value) VALUES ('schema_version', ?1)",
                 [SCHEMA_VERSION],
