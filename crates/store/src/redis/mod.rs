@@ -20,6 +20,7 @@ mod group;
 mod keys;
 mod lease;
 mod mark;
+mod members;
 mod park;
 mod read;
 mod reply;
@@ -42,6 +43,7 @@ use url::Url;
 
 use self::entry_size::EntrySize;
 use self::keys::Keys;
+use self::members::Holdings;
 use self::script::Scripts;
 use self::server::Server;
 use self::wait::Waiter;
@@ -58,6 +60,7 @@ pub struct RedisStore {
     server: Server,
     scripts: Scripts,
     keys: Keys,
+    holdings: Holdings,
     waiter: Waiter,
     entry_size: EntrySize,
 }
@@ -79,6 +82,7 @@ impl RedisStore {
             server,
             scripts,
             keys,
+            holdings: Holdings::default(),
             waiter,
             entry_size: EntrySize::new(),
         })
