@@ -264,7 +264,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Option<LeaseHolder>>>;
 
     /// Says that a worker of this group is alive for another `ttl`, and returns all that are,
-    /// itself included, sorted.
+    /// itself included, sorted. Those whose time has run out are forgotten.
+    ///
+    /// Where the group has a [control stream](StreamName::control), it is announced there, in the
+    /// same step, that the worker has joined and who was found dead.
     async fn beat(
         &self,
         stream: &StreamName,
@@ -273,7 +276,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         ttl: Duration,
     ) -> Result<Vec<WorkerId>>;
 
-    /// Says that a worker has gone. Its leases are not touched.
+    /// Says that a worker has gone. Its leases are not touched. It is announced on the group's
+    /// control stream each time, so a worker can say it again after it has given up its leases.
     async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()>;
 
     /// The workers of a group that are alive, sorted.

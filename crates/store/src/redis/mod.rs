@@ -24,6 +24,7 @@ mod held;
 mod keys;
 mod lease;
 mod mark;
+mod members;
 mod park;
 mod read;
 mod reply;
@@ -48,6 +49,7 @@ use self::durable::Durable;
 use self::entry_size::EntrySize;
 use self::held::HeldCounts;
 use self::keys::Keys;
+use self::members::Holdings;
 use self::script::Scripts;
 use self::server::Server;
 use self::wait::Waiter;
@@ -65,6 +67,7 @@ pub struct RedisStore {
     server: Server,
     scripts: Scripts,
     keys: Keys,
+    holdings: Holdings,
     waiter: Waiter,
     durable: Durable,
     held: HeldCounts,
@@ -89,6 +92,7 @@ impl RedisStore {
             server,
             scripts,
             keys,
+            holdings: Holdings::default(),
             waiter,
             durable,
             held: HeldCounts::default(),

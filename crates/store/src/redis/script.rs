@@ -34,6 +34,9 @@ pub(super) struct Scripts {
     pub(super) holder: Script,
     pub(super) beat: Script,
     pub(super) workers: Script,
+    pub(super) member_beat: Script,
+    pub(super) member_leave: Script,
+    pub(super) member_list: Script,
 }
 
 /// The text of a script, made of one or more files.
@@ -67,6 +70,9 @@ impl Scripts {
             holder: load(server, text!("holder")).await?,
             beat: load(server, text!("beat")).await?,
             workers: load(server, text!("workers")).await?,
+            member_beat: load(server, text!("members", "member_beat")).await?,
+            member_leave: load(server, text!("members", "member_leave")).await?,
+            member_list: load(server, text!("members", "member_list")).await?,
         })
     }
 }

@@ -347,17 +347,27 @@ impl Store for SqliteStore {
         ttl: Duration,
     ) -> Result<Vec<WorkerId>> {
         let (stream, group) = (stream.clone(), group.clone());
-        self.write(move |connection, now_ms| {
-            member::beat(connection, &stream, &group, worker, ttl, now_ms)?;
-            member::workers(connection, &stream, &group, now_ms)
-        })
-        .await
+        let work = move |connection: &Connection, now_ms| {
+            let announced = member::beat(connection, &stream, &group, worker, ttl, now_ms)?;
+            let workers = member::workers(connection, &stream, &group, now_ms)?;
+            Ok((announced, workers))
+        };
+        let (announced, workers) = self.write(work).await?;
+        if announced {
+            self.watch.tell();
+        }
+        Ok(workers)
     }
 
     async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()> {
         let (stream, group) = (stream.clone(), group.clone());
-        self.write(move |connection, _now_ms| member::leave(connection, &stream, &group, worker))
-            .await
+        let work = move |connection: &Connection, now_ms| {
+            member::leave(connection, &stream, &group, worker, now_ms)
+        };
+        if self.write(work).await? {
+            self.watch.tell();
+        }
+        Ok(())
     }
 
     async fn workers(&self, stream: &StreamName, group: &GroupName) -> Result<Vec<WorkerId>> {

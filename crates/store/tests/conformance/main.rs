@@ -158,7 +158,9 @@ conformance! {
         workers_are_sorted,
         a_worker_that_left_is_not_listed,
         leaving_does_not_touch_leases,
-        members_of_groups_and_streams_are_apart;
+        members_of_groups_and_streams_are_apart,
+        joins_leaves_and_deaths_are_announced_once,
+        a_control_stream_is_bounded;
     wait:
         wait_answers_at_once_for_entries_that_are_there,
         wait_wakes_on_append_from_another_handle,
