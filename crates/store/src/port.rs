@@ -126,6 +126,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// `floor` is what the caller knows from elsewhere (the ledger): a store that has lost its
     /// memory must not hand out an old epoch again.
+    ///
+    /// A worker that holds the lease already, as one that has restarted under its name does, gets
+    /// it again under a new epoch where `floor` is at least the present epoch. (A call that was
+    /// sent before and arrives late does not know it, and gets nothing.)
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error) for a control stream or a parked one, which have no
+    /// owners, for another partition of a leadership than 0, and for a group with a `.` in its
+    /// name on an app's stream.
     async fn try_acquire_lease(
         &self,
         group: &GroupName,

@@ -48,6 +48,9 @@ pub enum Error {
     /// A part of the worker has stopped that never should: this is a defect.
     #[error("a part of the worker has stopped: {0}")]
     Broken(String),
+    /// The record was not sent, since one before it in the same call failed: it can be sent again.
+    #[error("not sent: a record before it failed")]
+    NotTried,
     /// The store could not do its part.
     #[error(transparent)]
     Store(#[from] tidegate_store::Error),

@@ -9,13 +9,18 @@
 //! In the order of the flow:
 //!
 //! * [`record`] is what a user sends and gets, and how it looks as an entry,
+//! * [`routing`] finds the partition of a record's key,
+//! * [`spec`] is what senders and readers of a stream agree on,
+//! * [`sender`] appends records, with the [`trace`] they belong to,
+//! * [`state`] is what the application provides to the user's functions,
 //! * [`processor`] is the user's function, the stream it reads, and how,
 //! * [`worker`] runs processors: an `executor` for each, a `consumer` for each owned partition,
 //! * `room` bounds what is read ahead; `lane` is what passes between a consumer and a function,
 //! * [`events`] is what the function iterates,
 //! * `runner` calls it, and applies its [`policy`] when it fails,
 //! * [`dead_letter`] is what is given up,
-//! * [`middleware`] and [`metrics`] look on.
+//! * [`middleware`] and [`metrics`] look on,
+//! * [`schedule`] runs functions at their times, beside the processors.
 
 mod consumer;
 pub mod dead_letter;
@@ -30,7 +35,13 @@ pub mod policy;
 pub mod processor;
 pub mod record;
 mod room;
+pub mod routing;
 mod runner;
+pub mod schedule;
+pub mod sender;
+pub mod spec;
+pub mod state;
+pub mod trace;
 pub mod worker;
 
 pub use error::{BoxError, Error};
@@ -39,7 +50,13 @@ pub use metrics::Metrics;
 pub use middleware::Middleware;
 pub use policy::Policy;
 pub use processor::{Processor, Settings};
-pub use record::{Raw, Record};
+pub use record::{Compression, Raw, Record};
+pub use routing::Hasher;
+pub use schedule::{Missed, Overlap, Schedule, ScheduledRun, When};
+pub use sender::{Outgoing, Sender};
+pub use spec::StreamSpec;
+pub use state::{State, StateMap};
+pub use trace::TraceParent;
 pub use worker::{Options, Worker};
 
 /// What an operation of this crate answers.

@@ -14,7 +14,7 @@ use futures::stream::FuturesUnordered;
 use rustis::resp::{CommandBuilder, cmd};
 
 use super::server::Raw;
-use super::{RedisStore, Result, keys};
+use super::{RedisStore, Result};
 use crate::Error;
 use crate::entry::{EntryId, NewEntry};
 use crate::error::Source;
@@ -92,7 +92,7 @@ async fn append_in_order(
     partition: &Partition,
     placed: Vec<Placed<'_>>,
 ) -> (Vec<(usize, EntryId)>, Result<()>) {
-    let key = keys::entries(partition);
+    let key = store.keys.entries(partition);
     let mut done = Vec::with_capacity(placed.len());
     let mut rest = placed.as_slice();
     while let Some((chunk, later)) = rest.split_at_checked(chunk_len(rest))

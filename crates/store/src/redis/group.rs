@@ -6,7 +6,7 @@
 use futures::future::join_all;
 
 use super::read::owned;
-use super::{RedisStore, Result, keys};
+use super::{RedisStore, Result};
 use crate::Error;
 use crate::entry::EntryId;
 use crate::lease::Lease;
@@ -21,9 +21,10 @@ const LAG_PARTS: usize = 6;
 /// See [`Store::acknowledge`](crate::Store::acknowledge).
 pub(super) async fn acknowledge(store: &RedisStore, lease: &Lease, ids: &[EntryId]) -> Result<u64> {
     let arguments = |command| {
-        ids.iter().fold(owned(command, lease), |command, id| {
-            command.arg(id.to_string())
-        })
+        ids.iter()
+            .fold(owned(store, command, lease), |command, id| {
+                command.arg(id.to_string())
+            })
     };
     let reply = store
         .server
@@ -38,7 +39,7 @@ pub(super) async fn acknowledge_through(
     lease: &Lease,
     through: EntryId,
 ) -> Result<()> {
-    let arguments = |command| owned(command, lease).arg(through.to_string());
+    let arguments = |command| owned(store, command, lease).arg(through.to_string());
     let reply = store
         .server
         .run(&store.scripts.acknowledge_through, arguments)
@@ -51,7 +52,7 @@ pub(super) async fn acknowledge_through(
 pub(super) async fn trim(store: &RedisStore, lease: &Lease) -> Result<u64> {
     let reply = store
         .server
-        .run(&store.scripts.trim, |command| owned(command, lease))
+        .run(&store.scripts.trim, |command| owned(store, command, lease))
         .await;
     reply.map_err(|failure| failure.fenced(lease))?.number()
 }
@@ -71,7 +72,7 @@ pub(super) async fn lag(
 }
 
 async fn lag_of(store: &RedisStore, group: &GroupName, partition: &Partition) -> Result<Lag> {
-    let key = keys::entries(partition);
+    let key = store.keys.entries(partition);
     let mut reply = store
         .server
         .run(&store.scripts.lag, |command| {

@@ -31,11 +31,13 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustis::client::ServerConfig;
 use rustis::resp::cmd;
 use tokio::sync::Notify;
 use url::Url;
 
 use self::entry_size::EntrySize;
+use self::keys::Keys;
 use self::script::Scripts;
 use self::server::Server;
 use self::wait::Waiter;
@@ -50,6 +52,7 @@ use crate::stream::{GroupName, Partition, StreamName};
 pub struct RedisStore {
     server: Server,
     scripts: Scripts,
+    keys: Keys,
     waiter: Waiter,
     entry_size: EntrySize,
 }
@@ -63,12 +66,14 @@ impl RedisStore {
     /// [`Error::Invalid`](crate::Error) where the URL can't be used.
     pub async fn connect(url: &Url) -> Result<Self> {
         let config = settings::for_commands(url)?;
-        let waiter = Waiter::new(&config);
+        let keys = Keys::new(matches!(config.server, ServerConfig::Cluster(_)));
+        let waiter = Waiter::new(&config, keys);
         let server = Server::connect(config).await?;
         let scripts = Scripts::load(&server).await?;
         Ok(Self {
             server,
             scripts,
+            keys,
             waiter,
             entry_size: EntrySize::new(),
         })

@@ -25,11 +25,12 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
+use super::Result;
 use super::failure::Failure;
+use super::keys::Keys;
 use super::reply::Reply;
 use super::server::{Server, connect, send};
 use super::settings::{self, COMMAND_TIMEOUT};
-use super::{Result, keys};
 use crate::entry::EntryId;
 use crate::stream::Partition;
 
@@ -50,6 +51,7 @@ const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The connection that waits, one caller at a time.
 pub(super) struct Waiter {
     config: Config,
+    keys: Keys,
     reader: Mutex<Option<Reader>>,
 }
 
@@ -60,8 +62,9 @@ struct Reader {
 
 impl Waiter {
     /// A waiter that connects when it is first used.
-    pub(super) fn new(commands: &Config) -> Self {
+    pub(super) fn new(commands: &Config, keys: Keys) -> Self {
         Self {
+            keys,
             config: settings::for_waiting(commands),
             reader: Mutex::new(None),
         }
@@ -105,6 +108,7 @@ impl Waiter {
                 .min(reader.block_max);
             let read = BlockingRead {
                 server,
+                keys: self.keys,
                 reader: &reader,
                 positions,
                 block,
@@ -136,6 +140,7 @@ impl Waiter {
 /// One `XREAD` from its sending to its end.
 struct BlockingRead<'a> {
     server: &'a Server,
+    keys: Keys,
     reader: &'a Reader,
     positions: &'a [(Partition, EntryId)],
     block: Duration,
@@ -149,7 +154,7 @@ impl BlockingRead<'_> {
         let may_unblock = self.reader.block_max == BLOCK_MAX;
         let mut reply = pin!(send(
             &self.reader.client,
-            command(self.positions, self.block)
+            command(self.keys, self.positions, self.block)
         ));
         let overdue = Instant::now() + self.block + REPLY_MARGIN;
         let mut again = interval_at(Instant::now() + UNBLOCK_AGAIN, UNBLOCK_AGAIN);
@@ -159,7 +164,7 @@ impl BlockingRead<'_> {
         loop {
             tokio::select! {
                 biased;
-                reply = &mut reply => return Ok((with_news(self.positions, reply?)?, stop)),
+                reply = &mut reply => return Ok((with_news(self.keys, self.positions, reply?)?, stop)),
                 () = sleep_until(overdue) => return Err(Failure::TimedOut.into()),
                 () = interrupted.as_mut(), if !stop => stop = true,
                 _ = again.tick(), if stop => {}
@@ -174,7 +179,7 @@ impl BlockingRead<'_> {
 
 /// Reads one entry after each position. All keys are in one command, as a standalone server allows;
 /// on a Cluster each slot will need a read of its own, and this is the place to group them.
-fn command(positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilder {
+fn command(keys: Keys, positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilder {
     let mut command = cmd("XREAD").arg("COUNT").arg(1);
     // Rounded up, so that the last millisecond is waited for and not spun away; `BLOCK 0` would
     // be for ever.
@@ -183,7 +188,7 @@ fn command(positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilde
     }
     command = command.arg("STREAMS");
     for (partition, _) in positions {
-        command = command.key(keys::entries(partition));
+        command = command.key(keys.entries(partition));
     }
     positions.iter().fold(command, |command, (_, after)| {
         command.arg(after.to_string())
@@ -191,7 +196,11 @@ fn command(positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilde
 }
 
 /// The indexes of those positions after which the reply has an entry.
-fn with_news(positions: &[(Partition, EntryId)], mut reply: Reply) -> Result<Vec<usize>> {
+fn with_news(
+    keys: Keys,
+    positions: &[(Partition, EntryId)],
+    mut reply: Reply,
+) -> Result<Vec<usize>> {
     let newest: HashMap<Bytes, EntryId> = reply
         .streams()?
         .into_iter()
@@ -202,7 +211,7 @@ fn with_news(positions: &[(Partition, EntryId)], mut reply: Reply) -> Result<Vec
     }
     let has_news = |(partition, after): &(Partition, EntryId)| {
         newest
-            .get(keys::entries(partition).as_bytes())
+            .get(keys.entries(partition).as_bytes())
             .is_some_and(|id| id > after)
     };
     Ok((0..)

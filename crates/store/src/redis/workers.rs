@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rustis::resp::cmd;
 
 use super::lease::ttl_ms;
-use super::{RedisStore, Result, keys};
+use super::{RedisStore, Result};
 use crate::Error;
 use crate::lease::WorkerId;
 use crate::stream::{GroupName, StreamName};
@@ -22,7 +22,7 @@ pub(super) async fn beat(
     worker: WorkerId,
     ttl: Duration,
 ) -> Result<Vec<WorkerId>> {
-    let key = keys::workers(stream, group);
+    let key = store.keys.members(stream, group);
     let worker = worker.to_string();
     let mut reply = store
         .server
@@ -45,7 +45,7 @@ pub(super) async fn leave(
     worker: WorkerId,
 ) -> Result<()> {
     let command = cmd("ZREM")
-        .key(keys::workers(stream, group))
+        .key(store.keys.members(stream, group))
         .arg(worker.to_string());
     store.server.call(command).await?.number()?;
     Ok(())
@@ -57,7 +57,7 @@ pub(super) async fn workers(
     stream: &StreamName,
     group: &GroupName,
 ) -> Result<Vec<WorkerId>> {
-    let key = keys::workers(stream, group);
+    let key = store.keys.members(stream, group);
     let mut reply = store
         .server
         .run(&store.scripts.workers, |command| {

@@ -29,7 +29,7 @@ pub(super) fn beat(
              ON CONFLICT DO UPDATE SET ends_at_ms = excluded.ends_at_ms",
         )?
         .execute(params![
-            stream.as_str(),
+            stream.identity(),
             group.as_str(),
             worker.to_string(),
             sql_number(now_ms.saturating_add(whole_ms(ttl))),
@@ -39,7 +39,11 @@ pub(super) fn beat(
             "DELETE FROM tidegate_member
              WHERE stream = ?1 AND group_name = ?2 AND ends_at_ms <= ?3",
         )?
-        .execute(params![stream.as_str(), group.as_str(), sql_number(now_ms)])?;
+        .execute(params![
+            stream.identity(),
+            group.as_str(),
+            sql_number(now_ms)
+        ])?;
     Ok(())
 }
 
@@ -54,7 +58,11 @@ pub(super) fn leave(
         .prepare_cached(
             "DELETE FROM tidegate_member WHERE stream = ?1 AND group_name = ?2 AND worker = ?3",
         )?
-        .execute(params![stream.as_str(), group.as_str(), worker.to_string()])?;
+        .execute(params![
+            stream.identity(),
+            group.as_str(),
+            worker.to_string()
+        ])?;
     Ok(())
 }
 
@@ -65,16 +73,21 @@ pub(super) fn workers(
     group: &GroupName,
     now_ms: u64,
 ) -> Result<Vec<WorkerId>> {
-    // The text of a UUID sorts as the UUID does.
     let mut statement = connection.prepare_cached(
         "SELECT worker FROM tidegate_member
-         WHERE stream = ?1 AND group_name = ?2 AND ends_at_ms > ?3 ORDER BY worker",
+         WHERE stream = ?1 AND group_name = ?2 AND ends_at_ms > ?3",
     )?;
-    let mut rows = statement.query(params![stream.as_str(), group.as_str(), sql_number(now_ms)])?;
+    let mut rows = statement.query(params![
+        stream.identity(),
+        group.as_str(),
+        sql_number(now_ms)
+    ])?;
     let mut workers = Vec::new();
     while let Some(row) = rows.next()? {
         let text: String = row.get(0)?;
         workers.push(stored_worker(&text)?);
     }
+    // The text of an id doesn't sort as the id does.
+    workers.sort_unstable();
     Ok(workers)
 }

@@ -24,7 +24,7 @@ pub(super) fn find(connection: &Connection, partition: &Partition) -> Result<Opt
         "SELECT id, last_ms, last_sequence, appended FROM tidegate_partition
          WHERE stream = ?1 AND number = ?2",
     )?;
-    let mut rows = statement.query(params![partition.stream.as_str(), partition.index])?;
+    let mut rows = statement.query(params![partition.stream.identity(), partition.index])?;
     match rows.next()? {
         Some(row) => Ok(Some(PartitionRow {
             id: row.get(0)?,
@@ -48,7 +48,7 @@ pub(super) fn find_or_create(
             "INSERT INTO tidegate_partition (stream, number, last_ms, last_sequence, appended)
              VALUES (?1, ?2, 0, 0, 0)",
         )?
-        .execute(params![partition.stream.as_str(), partition.index])?;
+        .execute(params![partition.stream.identity(), partition.index])?;
     Ok(PartitionRow {
         id: connection.last_insert_rowid(),
         last_id: EntryId::ZERO,

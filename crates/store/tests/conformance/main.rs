@@ -59,6 +59,7 @@ conformance! {
         pages_of_a_read_lose_nothing,
         reading_has_no_side_effect,
         a_second_handle_reads_what_the_first_appended,
+        streams_of_different_kinds_are_apart,
         ping_answers;
     group:
         a_new_group_begins_at_the_beginning_of_the_stream,
@@ -108,7 +109,9 @@ conformance! {
         release_frees_the_lease_at_once,
         holders_are_told_with_epoch_and_end,
         leases_of_groups_and_partitions_are_independent,
-        two_handles_race_for_one_lease_and_one_wins;
+        two_handles_race_for_one_lease_and_one_wins,
+        a_worker_that_knows_the_epoch_takes_its_own_lease_again,
+        an_app_has_one_leader_whatever_the_group;
     member:
         beat_lists_live_workers_and_forgets_dead_ones,
         a_beat_keeps_a_worker_alive,
@@ -128,4 +131,65 @@ conformance! {
         waiters_of_one_handle_queue,
         a_dropped_wait_does_not_disturb_the_next,
         reads_and_writes_go_on_during_a_wait;
+}
+
+/// The same on Redis for an app's stream, whose keys are other ones: where the keys matter.
+macro_rules! conformance_of_app_streams {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod redis_app {
+            $(mod $module {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let site = crate::site::Site::redis().await;
+                    crate::site::OF_APP.scope((), crate::$module::$name(site)).await;
+                }
+            )+})+
+        }
+    };
+}
+
+conformance_of_app_streams! {
+    group:
+        a_new_group_begins_at_the_beginning_of_the_stream,
+        what_was_fetched_is_not_delivered_again,
+        fetch_limit_by_entries_is_exact,
+        pending_entries_come_first_for_a_new_owner,
+        pending_is_read_page_by_page,
+        acknowledged_entries_are_not_pending,
+        acknowledge_counts_only_what_was_pending,
+        groups_are_independent,
+        acknowledge_through_moves_the_group_position,
+        acknowledge_through_may_move_backwards,
+        acknowledge_through_leaves_nothing_pending;
+    fencing:
+        stale_owner_cannot_acknowledge,
+        stale_owner_cannot_acknowledge_through,
+        stale_owner_cannot_fetch,
+        stale_owner_cannot_trim,
+        an_owner_that_released_cannot_acknowledge,
+        an_owner_whose_lease_has_ended_cannot_fetch,
+        another_worker_with_the_same_epoch_cannot_acknowledge,
+        an_older_epoch_of_the_same_worker_cannot_acknowledge;
+    lease:
+        a_held_lease_is_not_given_twice,
+        an_expired_lease_is_stolen_with_a_larger_epoch,
+        epochs_grow_across_release,
+        an_epoch_is_never_below_the_floor,
+        renew_moves_the_end,
+        renew_after_expiry_is_refused,
+        renew_answers_for_each_lease_in_order,
+        a_lost_lease_is_neither_renewed_nor_released,
+        release_frees_the_lease_at_once,
+        holders_are_told_with_epoch_and_end,
+        leases_of_groups_and_partitions_are_independent,
+        two_handles_race_for_one_lease_and_one_wins,
+        a_worker_that_knows_the_epoch_takes_its_own_lease_again,
+        an_app_has_one_leader_whatever_the_group;
+    member:
+        beat_lists_live_workers_and_forgets_dead_ones,
+        a_beat_keeps_a_worker_alive,
+        workers_are_sorted,
+        a_worker_that_left_is_not_listed,
+        leaving_does_not_touch_leases,
+        members_of_groups_and_streams_are_apart;
 }

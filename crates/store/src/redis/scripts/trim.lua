@@ -1,9 +1,11 @@
 -- Deletes what every group of a partition has acknowledged. Preceded by fence.lua and ids.lua.
 --
 -- KEYS[1]  the partition's stream
--- KEYS[2]  lease: string `<epoch>:<worker>`
--- ARGV[1]  the value of the caller's lease
--- ARGV[2]  the group
+-- KEYS[2]  lease: string, the owner's id
+-- KEYS[3]  epoch: string, the last epoch handed out
+-- ARGV[1]  the caller's id
+-- ARGV[2]  the epoch of its lease
+-- ARGV[3]  the group
 -- Reply    how many entries were deleted; the error LEASELOST where the lease is not the caller's
 --
 -- Atomic because a group's position could move back between the look at it and the deletion.
@@ -32,7 +34,7 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   if not keep_from or id_before(needs, keep_from) then
     keep_from = needs
   end
-  own_group_exists = own_group_exists or group['name'] == ARGV[2]
+  own_group_exists = own_group_exists or group['name'] == ARGV[3]
 end
 
 -- A group that is not there yet has acknowledged nothing: the owner's own must be.
