@@ -254,7 +254,7 @@ impl Shard<'_> {
             .acknowledge_through(&self.lease, through)
             .await?;
         self.step(Step::Acknowledged);
-        self.shared.store.trim(&self.lease).await?;
+        self.shared.store.trim(&self.lease, 0).await?;
         self.step(Step::Trimmed);
         Ok(())
     }

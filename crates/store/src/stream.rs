@@ -176,6 +176,15 @@ impl StreamName {
         Err(Error::Invalid(refusal))
     }
 
+    /// The stream of what a group parks.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where this stream has none.
+    pub(crate) fn try_parked(&self, group: &GroupName) -> Result<Self> {
+        self.parked(group)
+            .ok_or_else(|| Error::Invalid(format!("nothing of {self} can be parked")))
+    }
+
     fn group_of(&self, group: &GroupName) -> Option<GroupOf> {
         matches!(self.kind, Kind::OfApp).then(|| GroupOf {
             stream: Arc::clone(&self.text),

@@ -7,9 +7,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tidegate_store::{
-    Entry, EntryId, Epoch, Error, Fetch, GroupName, Lag, Lease, LeaseHolder, NewEntry, Partition,
-    ReadLimit, Result, Store, StreamName, WorkerId,
+    Entry, EntryId, Epoch, Error, Fetch, GroupName, Lag, Lease, LeaseHolder, NewEntry, ParkedEntry,
+    Partition, ReadLimit, Result, Start, Store, StreamName, WorkerId,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -207,8 +208,36 @@ impl Store for MemoryStore {
         Err(not_asked("ownership acknowledges nothing"))
     }
 
-    async fn trim(&self, _: &Lease) -> Result<u64> {
+    async fn trim(&self, _: &Lease, _: u64) -> Result<u64> {
         Err(not_asked("ownership trims nothing"))
+    }
+
+    async fn reset_group(&self, _: &GroupName, _: &Partition, _: Start) -> Result<()> {
+        Err(not_asked("ownership resets nothing"))
+    }
+
+    async fn park(&self, _: &Lease, _: Vec<ParkedEntry>) -> Result<()> {
+        Err(not_asked("ownership parks nothing"))
+    }
+
+    async fn unpark(&self, _: &Lease, _: &[EntryId]) -> Result<u64> {
+        Err(not_asked("ownership parks nothing"))
+    }
+
+    async fn put_mark(&self, _: &Lease, _: &str, _: Option<Bytes>) -> Result<()> {
+        Err(not_asked("ownership marks nothing"))
+    }
+
+    async fn marks(&self, _: &GroupName, _: &Partition) -> Result<BTreeMap<String, Bytes>> {
+        Err(not_asked("ownership marks nothing"))
+    }
+
+    async fn set_mark(&self, _: &GroupName, _: &Partition, _: &str, _: Bytes) -> Result<()> {
+        Err(not_asked("ownership marks nothing"))
+    }
+
+    async fn clear_mark(&self, _: &GroupName, _: &Partition, _: &str) -> Result<bool> {
+        Err(not_asked("ownership marks nothing"))
     }
 
     async fn lag(&self, _: &GroupName, _: &[Partition]) -> Result<Vec<Lag>> {

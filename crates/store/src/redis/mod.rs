@@ -19,6 +19,8 @@ mod failure;
 mod group;
 mod keys;
 mod lease;
+mod mark;
+mod park;
 mod read;
 mod reply;
 mod script;
@@ -27,10 +29,12 @@ mod settings;
 mod wait;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rustis::client::ServerConfig;
 use rustis::resp::cmd;
 use tokio::sync::Notify;
@@ -44,7 +48,8 @@ use self::wait::Waiter;
 use crate::Result;
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
-use crate::port::{Fetch, Lag, ReadLimit, Store};
+use crate::parked::ParkedEntry;
+use crate::port::{Fetch, Lag, ReadLimit, Start, Store};
 use crate::stream::{GroupName, Partition, StreamName};
 
 /// The store on a Redis or Valkey server. It owns two connections, one for all short commands
@@ -125,8 +130,56 @@ impl Store for RedisStore {
         group::acknowledge_through(self, lease, through).await
     }
 
-    async fn trim(&self, lease: &Lease) -> Result<u64> {
-        group::trim(self, lease).await
+    async fn trim(&self, lease: &Lease, keep: u64) -> Result<u64> {
+        group::trim(self, lease, keep).await
+    }
+
+    async fn reset_group(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        start: Start,
+    ) -> Result<()> {
+        group::reset(self, group, partition, start).await
+    }
+
+    async fn park(&self, lease: &Lease, entries: Vec<ParkedEntry>) -> Result<()> {
+        park::park(self, lease, entries).await
+    }
+
+    async fn unpark(&self, lease: &Lease, parked_ids: &[EntryId]) -> Result<u64> {
+        park::unpark(self, lease, parked_ids).await
+    }
+
+    async fn put_mark(&self, lease: &Lease, name: &str, value: Option<Bytes>) -> Result<()> {
+        mark::put(self, lease, name, value).await
+    }
+
+    async fn marks(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+    ) -> Result<BTreeMap<String, Bytes>> {
+        mark::all(self, group, partition).await
+    }
+
+    async fn set_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+        value: Bytes,
+    ) -> Result<()> {
+        mark::set(self, group, partition, name, value).await
+    }
+
+    async fn clear_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+    ) -> Result<bool> {
+        mark::clear(self, group, partition, name).await
     }
 
     async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {

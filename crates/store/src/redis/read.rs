@@ -11,7 +11,7 @@ use super::{RedisStore, Result};
 use crate::entry::{Entry, EntryId};
 use crate::lease::Lease;
 use crate::port::{Fetch, ReadLimit};
-use crate::stream::Partition;
+use crate::stream::{GroupName, Partition};
 
 /// The largest number of entries that the server takes for a limit.
 const COUNT_MAX: usize = 1 << 62;
@@ -78,22 +78,42 @@ pub(super) fn owned_with(
     lease: &Lease,
     fourth: Option<&str>,
 ) -> CommandBuilder {
-    let Lease {
-        group, partition, ..
-    } = lease;
+    keys_of(store, command, &lease.group, &lease.partition, fourth)
+        .arg(lease.worker.to_string())
+        .arg(lease.epoch.0)
+        .arg(lease.group.as_str())
+}
+
+/// As many keys and arguments, for a script that is run without the fence.
+pub(super) fn unowned(
+    store: &RedisStore,
+    command: CommandBuilder,
+    group: &GroupName,
+    partition: &Partition,
+    fourth: Option<&str>,
+) -> CommandBuilder {
+    keys_of(store, command, group, partition, fourth)
+        .arg("")
+        .arg("")
+        .arg(group.as_str())
+}
+
+fn keys_of(
+    store: &RedisStore,
+    command: CommandBuilder,
+    group: &GroupName,
+    partition: &Partition,
+    fourth: Option<&str>,
+) -> CommandBuilder {
     let command = command
         .arg(3 + u32::from(fourth.is_some()))
         .key(store.keys.entries(partition))
         .key(store.keys.lease(group, partition))
         .key(store.keys.epoch(group, partition));
-    let command = match fourth {
+    match fourth {
         Some(key) => command.key(key),
         None => command,
-    };
-    command
-        .arg(lease.worker.to_string())
-        .arg(lease.epoch.0)
-        .arg(group.as_str())
+    }
 }
 
 /// Drops what lies behind the entry that crosses the limit of bytes, which the average let in.

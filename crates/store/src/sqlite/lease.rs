@@ -110,6 +110,18 @@ pub(super) fn try_acquire(
     Ok(Some(Lease { epoch, ..wanted }))
 }
 
+/// Ends the present lease, whoever holds it, and its epoch.
+pub(super) fn end(connection: &Connection, partition_id: i64, group: &str) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO tidegate_lease (partition_id, group_name, epoch, worker, ends_at_ms)
+             VALUES (?1, ?2, 1, NULL, 0)
+             ON CONFLICT DO UPDATE SET epoch = epoch + 1, worker = NULL, ends_at_ms = 0",
+        )?
+        .execute(params![partition_id, group])?;
+    Ok(())
+}
+
 /// Renews those of the leases that are still held, and says which.
 pub(super) fn renew(
     connection: &Connection,
@@ -192,7 +204,7 @@ fn find(connection: &Connection, partition_id: i64, group: &str) -> Result<Optio
 }
 
 /// For which group a lease counts. A leadership is the app's, whatever the group.
-fn group_of<'a>(stream: &StreamName, group: &'a GroupName) -> &'a str {
+pub(super) fn group_of<'a>(stream: &StreamName, group: &'a GroupName) -> &'a str {
     match stream.kind() {
         Kind::Leadership { .. } => "",
         _ => group.as_str(),

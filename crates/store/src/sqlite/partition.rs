@@ -56,6 +56,14 @@ pub(super) fn find_or_create(
     })
 }
 
+/// How many entries a partition holds, one by one.
+pub(super) fn count_held(connection: &Connection, row: &PartitionRow) -> Result<u64> {
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) FROM tidegate_entry WHERE partition_id = ?1")?;
+    let mut rows = statement.query([row.id])?;
+    rows.next()?.map_or(Ok(0), |row| number(row, 0))
+}
+
 /// Writes a partition's newest id and count.
 pub(super) fn update(connection: &Connection, row: &PartitionRow) -> Result<()> {
     connection

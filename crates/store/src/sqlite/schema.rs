@@ -9,10 +9,11 @@
 //! | `tidegate_group` | a group's position in a partition | fetch, acknowledge through |
 //! | `tidegate_pending` | an entry delivered to a group and not acknowledged | fetch, acknowledge |
 //! | `tidegate_lease` | who owns a partition for a group; the row, and so the epoch, outlives every owner | acquire, renew, release |
+//! | `tidegate_mark` | a small fact about a group's part in a partition | put, set and clear mark |
 //! | `tidegate_member` | a worker that is alive | beat, leave |
 //!
-//! Trimming deletes only the oldest entries, so the ordinals of a partition have no gaps: two of
-//! them tell how many entries lie between, and no question has to count the entries.
+//! Trimming deletes only the oldest entries, so the ordinals of a partition have no gaps (but those
+//! of a parked stream's, from which any entry can go): two of them tell how many entries lie between, and no question has to count the entries.
 //!
 //! The tables are created in one transaction: a process that dies here leaves none of them.
 
@@ -20,8 +21,19 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::{Error, Result};
 
-/// The version of the tables below. A file of an earlier version would be brought up to it here.
-const SCHEMA_VERSION: i64 = 1;
+/// The version of the tables below: that of [`TABLES`] alone is 1, and each upgrade adds one.
+const SCHEMA_VERSION: i64 = 2;
+
+/// What brings a file of each version to the next one, from version 1 on.
+const UPGRADES: [&str; 1] = ["
+CREATE TABLE tidegate_mark (
+    partition_id INTEGER NOT NULL,
+    group_name   TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    value        BLOB NOT NULL,
+    PRIMARY KEY (partition_id, group_name, name)
+) WITHOUT ROWID;
+"];
 
 const TABLES: &str = "
 CREATE TABLE tidegate_meta (
@@ -82,26 +94,37 @@ CREATE TABLE tidegate_member (
 ) WITHOUT ROWID;
 ";
 
-/// Creates the tables where they are missing, and checks their version.
+/// Creates the tables where they are missing, and brings those of an earlier version up to date.
 ///
 /// # Errors
 /// [`Error::Refused`] for a file that a newer Tidegate has written.
 pub(super) fn prepare(connection: &mut Connection) -> Result<()> {
     // Most files have their tables: then nobody has to wait for the writers' lock here.
-    if let Some(found) = version(connection)? {
-        return check(found);
+    if version(connection)? == Some(SCHEMA_VERSION) {
+        return Ok(());
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    match version(&transaction)? {
-        Some(found) => check(found)?,
+    let found = match version(&transaction)? {
+        Some(found) => found,
         None => {
             transaction.execute_batch(TABLES)?;
             transaction.execute(
-                "INSERT INTO tidegate_meta (key, value) VALUES ('schema_version', ?1)",
-                [SCHEMA_VERSION],
+                "INSERT INTO tidegate_meta (key, value) VALUES ('schema_version', 1)",
+                [],
             )?;
+            1
+        }
+    };
+    check(found)?;
+    for (version, upgrade) in (2..).zip(UPGRADES) {
+        if version > found {
+            transaction.execute_batch(upgrade)?;
         }
     }
+    transaction.execute(
+        "UPDATE tidegate_meta SET value = ?1 WHERE key = 'schema_version'",
+        [SCHEMA_VERSION],
+    )?;
     transaction.commit()?;
     Ok(())
 }
@@ -126,7 +149,7 @@ pub(super) fn version(connection: &Connection) -> Result<Option<i64>> {
 
 fn check(found: i64) -> Result<()> {
     match found {
-        SCHEMA_VERSION => Ok(()),
+        1..=SCHEMA_VERSION => Ok(()),
         newer if newer > SCHEMA_VERSION => Err(Error::Refused(
             format!(
                 "the file's tables are of version {newer}, this Tidegate knows {SCHEMA_VERSION}: \

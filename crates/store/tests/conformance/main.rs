@@ -11,8 +11,11 @@ mod fencing;
 mod group;
 mod lag;
 mod lease;
+mod mark;
 mod member;
+mod park;
 mod read;
+mod reset;
 mod site;
 mod trim;
 mod wait;
@@ -90,8 +93,29 @@ conformance! {
         trim_before_any_fetch_deletes_nothing,
         trim_follows_acknowledge_through,
         trim_leaves_other_partitions_alone,
+        trim_leaves_what_is_to_be_kept,
         trim_of_many_entries,
         ids_grow_past_trimmed_entries;
+    reset:
+        a_reset_group_reads_from_the_beginning,
+        a_reset_group_reads_after_an_entry,
+        a_reset_group_reads_from_a_time,
+        a_reset_group_reads_only_what_is_new,
+        a_reset_takes_the_lease_from_a_running_owner,
+        a_group_that_never_read_can_be_reset;
+    mark:
+        a_mark_is_read_back_until_it_is_cleared,
+        marks_outlive_their_owner_and_a_stale_one_writes_none,
+        an_operator_writes_marks_without_a_lease,
+        a_leader_has_marks_too,
+        marks_are_bounded_in_size_and_number;
+    park:
+        parked_entries_keep_their_order_and_fields,
+        only_pending_entries_are_parked,
+        a_stale_owner_parks_and_unparks_nothing,
+        unparked_entries_are_gone,
+        many_entries_are_parked_at_once,
+        only_an_apps_stream_can_be_parked;
     lag:
         lag_counts,
         lag_counts_after_trim,
@@ -192,4 +216,16 @@ conformance_of_app_streams! {
         a_worker_that_left_is_not_listed,
         leaving_does_not_touch_leases,
         members_of_groups_and_streams_are_apart;
+    reset:
+        a_reset_group_reads_from_the_beginning,
+        a_reset_group_reads_after_an_entry,
+        a_reset_group_reads_from_a_time,
+        a_reset_group_reads_only_what_is_new,
+        a_reset_takes_the_lease_from_a_running_owner,
+        a_group_that_never_read_can_be_reset;
+    mark:
+        a_mark_is_read_back_until_it_is_cleared,
+        marks_outlive_their_owner_and_a_stale_one_writes_none,
+        an_operator_writes_marks_without_a_lease,
+        marks_are_bounded_in_size_and_number;
 }

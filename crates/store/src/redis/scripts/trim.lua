@@ -6,6 +6,7 @@
 -- ARGV[1]  the caller's id
 -- ARGV[2]  the epoch of its lease
 -- ARGV[3]  the group
+-- ARGV[4]  how many entries to keep at least
 -- Reply    how many entries were deleted; the error LEASELOST where the lease is not the caller's
 --
 -- Atomic because a group's position could move back between the look at it and the deletion.
@@ -41,4 +42,14 @@ end
 if not own_group_exists then
   return 0
 end
-return redis.call('XTRIM', KEYS[1], 'MINID', '=', keep_from)
+
+local keep = tonumber(ARGV[4])
+if keep == 0 then
+  return redis.call('XTRIM', KEYS[1], 'MINID', '=', keep_from)
+end
+local spare = redis.call('XLEN', KEYS[1]) - keep
+if spare <= 0 then
+  return 0
+end
+-- With a limit the server deletes whole blocks of entries only, and no more than the limit.
+return redis.call('XTRIM', KEYS[1], 'MINID', '~', keep_from, 'LIMIT', string.format('%.0f', spare))
