@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::order::Order;
 use super::run::Run;
-use super::{APP, STREAM};
 use crate::error::{Error, Result};
 use crate::usage::{Stopwatch, Usage};
 
@@ -74,7 +73,7 @@ where
         trims: false,
         ..Settings::default()
     };
-    let processor = Processor::new(&run.group(), (APP, STREAM), run.partitions, move |events| {
+    let processor = Processor::new(&run.group(), &run.spec(), move |events| {
         function(events, counted.clone())
     })?
     .with_settings(settings)?;
