@@ -21,6 +21,7 @@
 //! * [`owned_lease`] is what the user of a partition holds,
 //! * [`arrivals`] wakes the owners that have nothing to do.
 
+mod announcements;
 pub mod arrivals;
 pub mod assignment;
 mod calls;
