@@ -47,7 +47,9 @@ pub(super) async fn read(run: &Run) -> Result<Usage> {
         for (key, entries) in streams {
             seen += entries.len() as u64;
             let ack = cmd("XACK").key(key).arg(group.as_str());
-            let ack = entries.iter().fold(ack, |ack, (id, _)| ack.arg(id.as_str()));
+            let ack = entries
+                .iter()
+                .fold(ack, |ack, (id, _)| ack.arg(id.as_str()));
             done.push(ack);
         }
     }
@@ -55,7 +57,9 @@ pub(super) async fn read(run: &Run) -> Result<Usage> {
     if seen == run.events {
         return Ok(usage);
     }
-    Err(Error::Unexpected(format!("the bare loop saw {seen} events")))
+    Err(Error::Unexpected(format!(
+        "the bare loop saw {seen} events"
+    )))
 }
 
 /// Appends everything, [`PIPELINE`] at a time over all partitions in turn.
@@ -76,7 +80,11 @@ pub(super) async fn send(run: &Run) -> Result<Usage> {
                 return Err(Error::Unexpected("a place beyond the end".into()));
             };
             pipeline.queue_command(
-                cmd("XADD").key(key.as_str()).arg("*").arg("data").arg(Raw(order)),
+                cmd("XADD")
+                    .key(key.as_str())
+                    .arg("*")
+                    .arg("data")
+                    .arg(Raw(order)),
             );
         }
         pipeline.execute::<Vec<String>>().await?;

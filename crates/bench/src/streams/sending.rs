@@ -23,7 +23,11 @@ pub(super) async fn send(run: &Run) -> Result<Usage> {
     let mut batches = Vec::new();
     let mut places = 0..run.events;
     while !places.is_empty() {
-        let batch: Vec<Order> = places.by_ref().take(BATCH as usize).map(Order::new).collect();
+        let batch: Vec<Order> = places
+            .by_ref()
+            .take(BATCH as usize)
+            .map(Order::new)
+            .collect();
         batches.push(batch);
     }
 
