@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::cron::Cron;
 use self::job::{Erased, Job};
 pub use self::job::{FromRun, ScheduledFn, ScheduledRun};
-pub use self::last_runs::LastRuns;
+pub use self::last_runs::last_runs;
 use self::leader::Leader;
 pub use self::plan::{CATCH_UP_MAX, LATE_MAX, Missed, Overlap, RUNS_MAX};
 use self::runner::{Ending, Surroundings};
@@ -214,7 +214,6 @@ impl Scheduler {
         worker: WorkerId,
         schedules: Vec<Schedule>,
         state: Arc<StateMap>,
-        last_runs: Arc<dyn LastRuns>,
         options: Options,
     ) -> Result<Self> {
         if schedules.len() > SCHEDULES_MAX {
@@ -247,7 +246,6 @@ impl Scheduler {
             worker,
             lease_ttl: options.lease_ttl,
             grace: options.grace,
-            last_runs,
             schedules: of_leader,
             surroundings: surroundings.clone(),
         });
