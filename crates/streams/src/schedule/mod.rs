@@ -278,19 +278,20 @@ impl Scheduler {
             stop: stop.clone(),
             cancel: CancellationToken::new(),
         };
-        let of_every_worker = leader::run_all(
-            &self.of_every_worker,
-            None,
-            &self.surroundings,
-            &ending,
-            self.grace,
-        );
+        // Whether it is the shutdown or a failure, when one side ends the other one does as well.
+        let of_every_worker = async {
+            let (schedules, surroundings) = (&self.of_every_worker, &self.surroundings);
+            let ended = leader::run_all(schedules, None, surroundings, &ending, self.grace).await;
+            if ended.is_err() {
+                stop.cancel();
+            }
+            ended
+        };
         let leading = async {
             let led = match self.leader {
                 Some(leader) => leader.run(stop.clone()).await,
                 None => return Ok(()),
             };
-            // Whether it was the shutdown or a failure, the others end as well.
             stop.cancel();
             led
         };
