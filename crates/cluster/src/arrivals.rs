@@ -1,13 +1,13 @@
-//! Arrivals: lets idle shards sleep until their stream has something new.
+//! Arrivals: lets idle owners sleep until their stream has something new.
 //!
 //! ```text
-//! idle shard ── position ──► Arrivals ── all positions ──► store.wait_for_entries
+//! idle owner ── position ──► Arrivals ── all positions ──► store.wait_for_entries
 //!     ◄───────── wake ──────────┘
 //! ```
 //!
-//! One call to the store waits for all idle shards of the process, so that a thousand idle shards
-//! cost one connection. A shard that falls asleep while the call is under way interrupts it. A
-//! wake-up is only a hint: the shard reads for itself, so a lost or a false one costs time and
+//! One call to the store waits for all idle owners of the process, so that a thousand idle ones
+//! cost one connection. An owner that falls asleep while the call is under way interrupts it. A
+//! wake-up is only a hint: the owner reads for itself, so a lost or a false one costs time and
 //! nothing else.
 
 use std::collections::HashMap;
@@ -23,9 +23,9 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long to leave a store alone that can't be reached.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-/// The idle shards of this process.
+/// The idle owners of this process.
 #[derive(Debug, Default)]
-pub(crate) struct Arrivals {
+pub struct Arrivals {
     sleepers: Mutex<HashMap<Partition, Sleeper>>,
     changed: Notify,
 }
@@ -37,23 +37,24 @@ struct Sleeper {
 }
 
 impl Arrivals {
-    /// Sleeps until `shard` may have an entry after `after`, for `timeout` at most.
-    pub(crate) async fn sleep(&self, shard: &Partition, after: EntryId, timeout: Duration) {
+    /// Sleeps until `partition` may have an entry after `after`, for `timeout` at most.
+    pub async fn sleep(&self, partition: &Partition, after: EntryId, timeout: Duration) {
         let (wake, woken) = oneshot::channel();
-        self.lock().insert(shard.clone(), Sleeper { after, wake });
+        self.lock()
+            .insert(partition.clone(), Sleeper { after, wake });
         self.changed.notify_one();
         if tokio::time::timeout(timeout, woken).await.is_err() {
-            self.lock().remove(shard);
+            self.lock().remove(partition);
         }
     }
 
     /// Serves the sleepers until `shutdown`.
-    pub(crate) async fn run(&self, store: Arc<dyn Store>, shutdown: CancellationToken) {
+    pub async fn run(&self, store: Arc<dyn Store>, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             let positions: Vec<_> = self
                 .lock()
                 .iter()
-                .map(|(shard, s)| (shard.clone(), s.after))
+                .map(|(partition, s)| (partition.clone(), s.after))
                 .collect();
             tokio::select! {
                 () = shutdown.cancelled() => {
@@ -66,7 +67,7 @@ impl Arrivals {
                     match arrived {
                         Ok(arrived) => self.wake(&positions, &arrived),
                         Err(_) => {
-                            // The shards meet the same error and speak of it.
+                            // The owners meet the same error and speak of it.
                             self.wake(&positions, &Vec::from_iter(0..positions.len()));
                             tokio::time::sleep(RETRY_AFTER).await;
                         }
@@ -78,8 +79,8 @@ impl Arrivals {
 
     fn wake(&self, positions: &[(Partition, EntryId)], arrived: &[usize]) {
         let mut sleepers = self.lock();
-        for (shard, _) in arrived.iter().filter_map(|index| positions.get(*index)) {
-            if let Some(sleeper) = sleepers.remove(shard) {
+        for (partition, _) in arrived.iter().filter_map(|index| positions.get(*index)) {
+            if let Some(sleeper) = sleepers.remove(partition) {
                 // A sleeper that has just timed out doesn't need to be woken.
                 let _ = sleeper.wake.send(());
             }
