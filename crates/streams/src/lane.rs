@@ -37,7 +37,9 @@ pub(crate) struct Held {
     pub(crate) attempts: u32,
     /// How often it failed while nothing else was in hand.
     pub(crate) failures: u32,
-    _room: Arc<Chunk>,
+    /// Where it is in the parked stream, if it is there: it is not pending then.
+    pub(crate) parked: Option<EntryId>,
+    pub(crate) room: Arc<Chunk>,
 }
 
 impl Held {
@@ -46,7 +48,8 @@ impl Held {
             entry,
             attempts: 0,
             failures: 0,
-            _room: room,
+            parked: None,
+            room,
         }
     }
 }
@@ -102,6 +105,8 @@ struct State {
     ready: VecDeque<Held>,
     in_hand: Vec<Held>,
     done: Vec<EntryId>,
+    /// Done as well, by their ids in the parked stream.
+    unparked: Vec<EntryId>,
     /// What can't be decoded, for the runner to store as dead letters.
     undecodable: Vec<(Held, BoxError)>,
     /// So many events are handed out alone, because they were in hand at a failure.
@@ -172,6 +177,21 @@ impl Lane {
         let mut state = self.lock();
         let count = state.done.len().min(max.saturating_sub(ids.len()));
         ids.extend(state.done.drain(..count));
+    }
+
+    /// Takes the ids, in the parked stream, of entries that are done.
+    pub(crate) fn take_unparked(&self) -> Vec<EntryId> {
+        std::mem::take(&mut self.lock().unparked)
+    }
+
+    /// Takes back all entries of a key that wait here, in their order.
+    pub(crate) fn take_back(&self, is_of_key: impl Fn(&Entry) -> bool) -> Vec<Held> {
+        let mut state = self.lock();
+        let ready = std::mem::take(&mut state.ready);
+        let (taken, left): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|held| is_of_key(&held.entry));
+        state.ready = left.into();
+        taken
     }
 
     /// How many entries are done, and whether the lane is idle: it waits for entries.
@@ -261,7 +281,7 @@ impl Lane {
     pub(crate) fn settle(&self, held: &Held) {
         let mut state = self.lock();
         state.one_by_one = state.one_by_one.saturating_sub(1);
-        self.push_done(&mut state, held.entry.id);
+        self.push_done(&mut state, held);
     }
 
     /// Waits until something can't be decoded.
@@ -271,7 +291,7 @@ impl Lane {
 
     /// An entry that can't be decoded is stored as a dead letter: it can be acknowledged.
     pub(crate) fn settle_undecodable(&self, held: &Held) {
-        self.push_done(&mut self.lock(), held.entry.id);
+        self.push_done(&mut self.lock(), held);
     }
 
     /// Whether the last call of the function was given events, or is out of luck because none
@@ -396,13 +416,18 @@ impl Lane {
         state.one_by_one = state.one_by_one.saturating_sub(count);
         let mut in_hand = std::mem::take(&mut state.in_hand);
         for held in in_hand.drain(..) {
-            self.push_done(state, held.entry.id);
+            self.push_done(state, &held);
         }
         state.in_hand = in_hand;
     }
 
-    fn push_done(&self, state: &mut State, id: EntryId) {
-        state.done.push(id);
+    fn push_done(&self, state: &mut State, held: &Held) {
+        if let Some(parked) = held.parked {
+            state.unparked.push(parked);
+            self.changed.notify_one();
+            return;
+        }
+        state.done.push(held.entry.id);
         if matches!(state.done.len(), 1) || state.done.len() == self.done_max {
             self.changed.notify_one();
         }

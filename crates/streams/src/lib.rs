@@ -16,31 +16,41 @@
 //!   application provides to it, and [`processor_options`] what the attribute `#[processor]` makes of
 //!   a function,
 //! * [`worker`] runs processors: an `executor` for each, a `consumer` for each owned partition,
+//! * `serving` is what a consumer does in the ordinary case: `fetch`, `acks`, `errand`, and
+//!   `persist` where the store is away,
 //! * `room` bounds what is read ahead; `lane` is what passes between a consumer and a function,
 //! * [`events`] is what the function iterates,
 //! * `runner` calls it, and applies its [`policy`] when it fails,
-//! * [`dead_letter`] is what is given up,
+//! * [`dead_letter`] is what is given up, [`quarantine`] what stands still; [`parking`] decides
+//!   what is done about keys that do, and [`parked`] shows and releases them,
 //! * [`middleware`] and [`metrics`] look on,
 //! * [`schedule`] runs functions at their times, beside the processors.
 
+mod acks;
 mod consumer;
 pub mod dead_letter;
+mod errand;
 mod error;
 pub mod events;
 mod executor;
+mod fetch;
 mod lane;
 pub mod metrics;
 pub mod middleware;
+pub mod parked;
+pub mod parking;
 mod persist;
 pub mod policy;
 pub mod processor;
 pub mod processor_options;
+pub mod quarantine;
 pub mod record;
 mod room;
 pub mod routing;
 mod runner;
 pub mod schedule;
 pub mod sender;
+mod serving;
 pub mod spec;
 pub mod state;
 pub mod trace;

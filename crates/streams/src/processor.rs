@@ -43,8 +43,9 @@ pub struct Settings {
     /// How long the function may go on with what it has in hand when its partition moves to
     /// another worker or the worker stops; then it is dropped.
     pub grace: Duration,
-    /// Whether what every group of the stream has acknowledged is deleted.
-    pub trims: bool,
+    /// What every group of the stream has acknowledged is deleted, but for about so many entries
+    /// of each partition; none to delete nothing.
+    pub retain: Option<u64>,
 }
 
 impl Default for Settings {
@@ -56,7 +57,7 @@ impl Default for Settings {
             prefetch_bytes: 4 << 20,
             ack_within: Duration::from_millis(5),
             grace: Duration::from_secs(10),
-            trims: true,
+            retain: Some(0),
         }
     }
 }

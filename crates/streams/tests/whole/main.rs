@@ -8,6 +8,7 @@ mod failing;
 mod flow;
 mod handing_over;
 mod site;
+mod standing_still;
 
 /// Instantiates tests for each backend, under `sqlite::` and `redis::`.
 macro_rules! on_each_store {
@@ -55,4 +56,11 @@ on_each_store! {
         after_the_grace_the_function_is_dropped_and_its_event_stays_pending,
         a_zombie_cannot_acknowledge,
         two_workers_share_the_partitions_and_nothing_is_lost;
+    standing_still:
+        a_quarantined_partition_stands_still_and_the_others_go_on,
+        a_quarantine_survives_a_restart,
+        a_parked_key_waits_in_order_and_goes_on_when_released,
+        a_parked_key_of_a_lane_waits_as_well,
+        parked_keys_stay_parked_after_a_restart,
+        retries_come_before_parking;
 }
