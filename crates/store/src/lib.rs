@@ -34,7 +34,7 @@ pub use entry::{Entry, EntryId, Field, NewEntry};
 pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};
 pub use port::{Fetch, Lag, ReadLimit, Store};
-pub use redis::RedisStore;
+pub use redis::{RedisStore, RedisUrl};
 pub use sqlite::{Clock, ManualClock, SqliteStore, SystemClock};
 pub use stream::{GroupName, Partition, StreamName};
 
