@@ -9,11 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tidegate_store::{Store, StoreUrl};
-use tidegate_streams::processor_options::{IntoProcessor, OnError, ProcessorOptions};
+use tidegate_streams::processor_options::{IntoProcessor, ProcessorOptions, bind};
 use tidegate_streams::schedule::ScheduledFn;
 use tidegate_streams::{
-    Events, Middleware, Policy, Processor, Record, Schedule, Sender, Settings, StateMap,
-    StreamSpec, When,
+    Events, Middleware, Processor, Record, Schedule, Sender, StateMap, StreamSpec, When,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +118,7 @@ impl App {
     {
         self.processors.push(Planned {
             options: function.options(),
-            prepare: Box::new(move |spec, state| prepare(function, spec, state)),
+            prepare: Box::new(move |spec, state| Ok(bind(function, spec, state)?)),
         });
         self
     }
@@ -230,7 +229,10 @@ impl App {
     }
 
     pub(crate) fn stream_named(&self, name: &str) -> Result<&Registered, Error> {
-        let mut named = self.streams.iter().filter(|other| other.spec.stream == name);
+        let mut named = self
+            .streams
+            .iter()
+            .filter(|other| other.spec.stream == name);
         named.next().ok_or_else(|| {
             let known: Vec<&str> = self
                 .streams
@@ -288,45 +290,6 @@ impl Planned {
     }
 }
 
-fn prepare<P, R>(function: P, spec: &StreamSpec, state: Arc<StateMap>) -> Result<Processor, Error>
-where
-    P: IntoProcessor<Events = Events<R>>,
-    R: Record,
-{
-    function.check(&state)?;
-    let options = function.options();
-    let processor = Processor::new(options.name, spec, move |events| {
-        function.call(events, &state)
-    })?;
-    Ok(processor.with_settings(settings(&options))?)
-}
-
-fn settings(options: &ProcessorOptions) -> Settings {
-    let last = match options.on_error {
-        OnError::Halt => Policy::Halt,
-        OnError::Quarantine => Policy::Quarantine,
-        OnError::Ignore => Policy::Ignore,
-        OnError::DeadLetter => Policy::DeadLetter,
-        OnError::Park => Policy::ParkKey,
-    };
-    let on_error = match options.retry {
-        Some(retry) => Policy::Retry {
-            attempts: retry.attempts,
-            min: retry.min,
-            max: retry.max,
-            then: Box::new(last),
-        },
-        None => last,
-    };
-    let default = Settings::default();
-    Settings {
-        on_error,
-        lanes: options.lanes,
-        prefetch: options.prefetch.unwrap_or(default.prefetch),
-        ..default
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tidegate_streams::Raw;
@@ -359,7 +322,10 @@ mod tests {
     #[test]
     fn without_configuration_everything_is_in_one_file() {
         let app = App::new("shop");
-        assert_eq!(app.url(None).unwrap(), StoreUrl::Sqlite("shop.sqlite".into()));
+        assert_eq!(
+            app.url(None).unwrap(),
+            StoreUrl::Sqlite("shop.sqlite".into())
+        );
         let given = app.url(Some("sqlite://other.sqlite")).unwrap();
         assert_eq!(given, StoreUrl::Sqlite("other.sqlite".into()));
     }

@@ -49,21 +49,13 @@ pub(crate) trait SendsJson: Send + Sync {
 }
 
 trait Records: Send + Sync {
-    fn sender(
-        &self,
-        store: Arc<dyn Store>,
-        spec: StreamSpec,
-    ) -> Result<Box<dyn SendsJson>, Error>;
+    fn sender(&self, store: Arc<dyn Store>, spec: StreamSpec) -> Result<Box<dyn SendsJson>, Error>;
 }
 
 struct Typed<R>(PhantomData<fn() -> R>);
 
 impl<R: Record> Records for Typed<R> {
-    fn sender(
-        &self,
-        store: Arc<dyn Store>,
-        spec: StreamSpec,
-    ) -> Result<Box<dyn SendsJson>, Error> {
+    fn sender(&self, store: Arc<dyn Store>, spec: StreamSpec) -> Result<Box<dyn SendsJson>, Error> {
         Ok(Box::new(JsonSender(Sender::<R>::new(store, spec)?)))
     }
 }

@@ -32,7 +32,11 @@ pub(crate) const STORE_URL_VARIABLE: &str = "TIDEGATE__STORE__URL";
 const LOG_LEVELS: &str = "info,rustis=off";
 
 #[derive(Debug, Parser)]
-#[command(subcommand_required = false, arg_required_else_help = false, max_term_width = 100)]
+#[command(
+    subcommand_required = false,
+    arg_required_else_help = false,
+    max_term_width = 100
+)]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -103,8 +107,7 @@ pub(crate) async fn run(
     arguments: Vec<OsString>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let parsed =
-        parse(&app, arguments).map_err(|error| Error::Invalid(error.to_string()))?;
+    let parsed = parse(&app, arguments).map_err(|error| Error::Invalid(error.to_string()))?;
     Box::pin(perform(app, parsed, shutdown)).await
 }
 
@@ -130,9 +133,7 @@ async fn perform(
         Command::SendMany(args) => {
             send::send_many(&app, store, &args, global.json, &shutdown).await
         }
-        Command::Processor(command) => {
-            processor::run(&app, &*store, &command, global.json).await
-        }
+        Command::Processor(command) => processor::run(&app, &*store, &command, global.json).await,
         Command::Stream(command) => {
             stream::run(&app, &*store, &command, global.json, &shutdown).await
         }

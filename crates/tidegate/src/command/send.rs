@@ -32,7 +32,9 @@ pub(super) struct SendArgs {
 
 /// Many records.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:\n  shop sendmany orders orders.jsonl\n  shop sendmany orders - < orders.jsonl")]
+#[command(
+    after_help = "Examples:\n  shop sendmany orders orders.jsonl\n  shop sendmany orders - < orders.jsonl"
+)]
 pub(super) struct SendManyArgs {
     /// The stream.
     stream: String,
@@ -158,7 +160,8 @@ impl Lines {
             let mut limited = (&mut self.reader).take(LINE_BYTES_MAX);
             let read = limited
                 .read_until(b'\n', &mut line)
-                .map_err(Error::file(format!("reading {}", self.name)))? as u64;
+                .map_err(Error::file(format!("reading {}", self.name)))?
+                as u64;
             if read == 0 {
                 break;
             }

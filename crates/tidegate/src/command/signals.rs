@@ -12,8 +12,10 @@ pub(super) fn cancel_on_signal(shutdown: CancellationToken) -> (JoinHandle<()>, 
     let ended = CancellationToken::new();
     let guard = ended.clone().drop_guard();
     let listening = tokio::spawn(async move {
-        let (terminate, interrupt) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (terminate, interrupt) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        );
         let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
             tracing::warn!("signals can't be heard; end the process with SIGKILL");
             return;

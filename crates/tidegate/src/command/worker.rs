@@ -21,7 +21,7 @@ const SCHEDULE_GRACE: Duration = Duration::from_secs(10);
 Examples:
   shop worker
   shop worker --processors settle,notify
-  shop worker --store redis://127.0.0.1:6379 --static-name worker-3")]
+  shop worker --store redis://127.0.0.1:6379")]
 pub(super) struct WorkerArgs {
     /// Only these processors; schedules are run by every worker.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
@@ -67,16 +67,20 @@ pub(super) async fn run(
         prepared.push(processor);
     }
     let names: Vec<&str> = prepared.iter().map(|one| one.name().as_str()).collect();
-    info!(app = name, processors = names.join(","), schedules = schedules.len(), "working");
+    info!(
+        app = name,
+        processors = names.join(","),
+        schedules = schedules.len(),
+        "working"
+    );
 
     let lease_ttl = options.lease_ttl;
     let worker = Worker::new(Arc::clone(&store), prepared, options)?;
     let scheduler = Scheduler::new(
-        Arc::clone(&store),
+        store,
         worker.id(),
         schedules,
         state,
-        Arc::new(schedule::StoredRuns::new(store)),
         schedule::Options {
             leadership: StreamName::leadership(&name)?,
             lease_ttl,
