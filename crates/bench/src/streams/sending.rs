@@ -17,6 +17,8 @@ pub(super) async fn send(run: &Run) -> Result<Usage> {
     let store = tidegate_store::connect(&StoreUrl::parse(&run.redis_url)?).await?;
     let spec = StreamSpec {
         partitions: run.partitions,
+        // Nobody reads, so it must all fit, wherever it goes.
+        partition_size: run.events.max(1),
         ..StreamSpec::new(APP, STREAM)
     };
     let sender = Sender::new(store, spec)?;
