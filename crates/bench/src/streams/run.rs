@@ -69,6 +69,8 @@ impl Run {
     pub(super) fn spec(&self) -> StreamSpec {
         StreamSpec {
             partitions: self.partitions,
+            // Nobody trims, so it must all fit, wherever it goes.
+            partition_size: self.events,
             ..StreamSpec::new(APP, STREAM)
         }
     }
