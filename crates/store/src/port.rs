@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::Result;
+use crate::append::{self, AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
@@ -80,9 +81,31 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// make them.
     ///
     /// # Errors
-    /// After [`Error::Unavailable`](crate::Error) any prefix, per partition, may have been
-    /// appended.
-    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>>;
+    /// [`Error::Invalid`](crate::Error) for an entry without fields, and then nothing was
+    /// appended. After [`Error::Unavailable`](crate::Error) any prefix, per partition, may have
+    /// been appended.
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
+        entries.iter().try_for_each(append::check_entry)?;
+        let results = self.append_with(entries, &AppendOptions::default()).await;
+        append::all_appended(results)
+    }
+
+    /// Appends entries under promises, in the given order within each partition, and returns one
+    /// result for each entry, in the order of `entries`. Where one entry of a partition is not
+    /// appended, for whatever reason but [`Error::Invalid`](crate::Error), none of the later ones
+    /// of that partition is: a partition gets a prefix, never a gap.
+    ///
+    /// # Errors
+    /// For each entry: [`Error::Invalid`](crate::Error) and [`Error::Full`](crate::Error), and
+    /// then it was not appended; [`Error::NotDurable`](crate::Error), and then it was;
+    /// [`Error::Refused`](crate::Error) where the backend can't keep such a promise at all, and
+    /// then it was not; [`Error::Unavailable`](crate::Error), and then it may have been. With a
+    /// request id it can simply be sent again.
+    async fn append_with(
+        &self,
+        entries: Vec<NewEntry>,
+        options: &AppendOptions,
+    ) -> Vec<Result<Appended>>;
 
     /// Reads entries after a position, oldest first, without a group and without side effects.
     async fn read_after(
@@ -241,7 +264,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Option<LeaseHolder>>>;
 
     /// Says that a worker of this group is alive for another `ttl`, and returns all that are,
-    /// itself included, sorted.
+    /// itself included, sorted. Those whose time has run out are forgotten.
+    ///
+    /// Where the group has a [control stream](StreamName::control), it is announced there, in the
+    /// same step, that the worker has joined and who was found dead.
     async fn beat(
         &self,
         stream: &StreamName,
@@ -250,7 +276,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         ttl: Duration,
     ) -> Result<Vec<WorkerId>>;
 
-    /// Says that a worker has gone. Its leases are not touched.
+    /// Says that a worker has gone. Its leases are not touched. It is announced on the group's
+    /// control stream each time, so a worker can say it again after it has given up its leases.
     async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()>;
 
     /// The workers of a group that are alive, sorted.

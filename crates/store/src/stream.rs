@@ -12,6 +12,9 @@ use crate::{Error, Result};
 /// The most bytes a stream's or a group's name may have.
 pub const NAME_BYTES_MAX: usize = 128;
 
+/// About how many messages a control stream keeps; older ones are dropped.
+pub const CONTROL_ENTRIES_MAX: u64 = 1_000;
+
 /// The name of a stream, such as `DRAINER_STREAM` or `shop.orders`.
 ///
 /// Streams are of several kinds, and the kind is part of the name: a stream of an app and one

@@ -15,6 +15,9 @@ pub enum Error {
     /// A record can't be written as an entry.
     #[error("the record can't be encoded: {0}")]
     Unencodable(#[source] BoxError),
+    /// The record was not sent, since one before it in the same call failed: it can be sent again.
+    #[error("not sent: a record before it failed")]
+    NotTried,
     /// An event failed and its processor's policy is to halt: the worker has stopped. The entry is
     /// not acknowledged and stays the first of its partition. Mend what it fails on, and start again.
     #[error("processor {processor} halted at entry {id} of {partition}: {source}")]
@@ -48,9 +51,6 @@ pub enum Error {
     /// A part of the worker has stopped that never should: this is a defect.
     #[error("a part of the worker has stopped: {0}")]
     Broken(String),
-    /// The record was not sent, since one before it in the same call failed: it can be sent again.
-    #[error("not sent: a record before it failed")]
-    NotTried,
     /// The store could not do its part.
     #[error(transparent)]
     Store(#[from] tidegate_store::Error),

@@ -12,8 +12,9 @@
 //! * [`routing`] finds the partition of a record's key,
 //! * [`spec`] is what senders and readers of a stream agree on,
 //! * [`sender`] appends records, with the [`trace`] they belong to,
-//! * [`state`] is what the application provides to the user's functions,
-//! * [`processor`] is the user's function, the stream it reads, and how,
+//! * [`processor`] is the user's function, the stream it reads, and how; [`state`] is what the
+//!   application provides to it, and [`processor_options`] what the attribute `#[processor]` makes of
+//!   a function,
 //! * [`worker`] runs processors: an `executor` for each, a `consumer` for each owned partition,
 //! * `serving` is what a consumer does in the ordinary case: `fetch`, `acks`, `errand`, and
 //!   `persist` where the store is away,
@@ -41,6 +42,7 @@ pub mod parking;
 mod persist;
 pub mod policy;
 pub mod processor;
+pub mod processor_options;
 pub mod quarantine;
 pub mod record;
 mod room;
@@ -60,12 +62,13 @@ pub use metrics::Metrics;
 pub use middleware::Middleware;
 pub use policy::Policy;
 pub use processor::{Processor, Settings};
+pub use processor_options::{IntoProcessor, OnError, ProcessorOptions, RetryOptions, Running};
 pub use record::{Compression, Raw, Record};
 pub use routing::Hasher;
 pub use schedule::{Missed, Overlap, Schedule, ScheduledRun, When};
 pub use sender::{Outgoing, Sender};
 pub use spec::StreamSpec;
-pub use state::{State, StateMap};
+pub use state::{FromState, State, StateMap};
 pub use trace::TraceParent;
 pub use worker::{Options, Worker};
 

@@ -30,7 +30,8 @@ mod workload;
 
 use clap::Args;
 
-pub(crate) use run::{Contestant, Run, run_one};
+use run::Contestant;
+pub(crate) use run::{Run, run_one};
 
 use crate::disk;
 use crate::error::{Error, Result};

@@ -56,12 +56,14 @@ pub(super) async fn try_acquire(
         return Ok(None);
     };
     let epoch = parse(&epoch).ok_or_else(|| Error::Corrupt("an epoch is not a number".into()))?;
-    Ok(Some(Lease {
+    let lease = Lease {
         group: group.clone(),
         partition: partition.clone(),
         worker,
         epoch: Epoch(epoch),
-    }))
+    };
+    store.holdings.add(&lease);
+    Ok(Some(lease))
 }
 
 /// See [`Store::renew_leases`](crate::Store::renew_leases).
@@ -77,6 +79,9 @@ pub(super) async fn renew(
             .run(&store.scripts.renew, arguments)
             .await?
             .number()?;
+        if renewed == 0 {
+            store.holdings.remove(lease);
+        }
         Ok(renewed == 1)
     });
     join_all(renewals).await.into_iter().collect()
@@ -85,6 +90,7 @@ pub(super) async fn renew(
 /// See [`Store::release_lease`](crate::Store::release_lease).
 pub(super) async fn release(store: &RedisStore, lease: &Lease) -> Result<()> {
     let arguments = |command| held(store, command, lease);
+    store.holdings.remove(lease);
     store
         .server
         .run(&store.scripts.release, arguments)

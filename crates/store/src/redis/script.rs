@@ -17,6 +17,7 @@ pub(super) struct Script {
 /// All scripts of the store.
 #[derive(Debug)]
 pub(super) struct Scripts {
+    pub(super) append_once: Script,
     pub(super) fetch: Script,
     pub(super) acknowledge: Script,
     pub(super) acknowledge_through: Script,
@@ -33,6 +34,9 @@ pub(super) struct Scripts {
     pub(super) holder: Script,
     pub(super) beat: Script,
     pub(super) workers: Script,
+    pub(super) member_beat: Script,
+    pub(super) member_leave: Script,
+    pub(super) member_list: Script,
 }
 
 /// The text of a script, made of one or more files.
@@ -49,6 +53,7 @@ impl Scripts {
     /// [`Error::Refused`] where the user may not run scripts.
     pub(super) async fn load(server: &Server) -> Result<Self> {
         Ok(Self {
+            append_once: load(server, text!("append_once")).await?,
             fetch: load(server, text!("fence", "fetch")).await?,
             acknowledge: load(server, text!("fence", "acknowledge")).await?,
             acknowledge_through: load(server, text!("fence", "acknowledge_through")).await?,
@@ -65,6 +70,9 @@ impl Scripts {
             holder: load(server, text!("holder")).await?,
             beat: load(server, text!("beat")).await?,
             workers: load(server, text!("workers")).await?,
+            member_beat: load(server, text!("members", "member_beat")).await?,
+            member_leave: load(server, text!("members", "member_leave")).await?,
+            member_list: load(server, text!("members", "member_list")).await?,
         })
     }
 }

@@ -7,4 +7,5 @@ mod ancestor;
 mod outage;
 mod progress;
 mod refusal;
+mod runnel;
 mod site;

@@ -10,11 +10,11 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tidegate_store::Lease;
 use tokio_util::sync::CancellationToken;
 
+use crate::processor_options::Running;
 use crate::state::{FromState, State, StateMap};
 use crate::{BoxError, Result};
 
@@ -35,9 +35,6 @@ pub struct ScheduledRun {
     /// future is dropped then; this is for what it has started elsewhere.
     pub cancelled: CancellationToken,
 }
-
-/// A run that has begun.
-pub type Running = BoxFuture<'static, Result<(), BoxError>>;
 
 /// What can be an argument of a schedule's function.
 #[diagnostic::on_unimplemented(

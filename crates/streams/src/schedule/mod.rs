@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::cron::Cron;
 use self::job::{Erased, Job};
-pub use self::job::{FromRun, Running, ScheduledFn, ScheduledRun};
+pub use self::job::{FromRun, ScheduledFn, ScheduledRun};
 pub use self::last_runs::LastRuns;
 use self::leader::Leader;
 pub use self::plan::{CATCH_UP_MAX, LATE_MAX, Missed, Overlap, RUNS_MAX};

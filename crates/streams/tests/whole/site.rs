@@ -109,6 +109,7 @@ impl Site {
         let entries = texts.into_iter().map(|text| NewEntry {
             partition: partition.clone(),
             fields: vec![(Bytes::from_static(b"data"), text.into())],
+            request_id: None,
         });
         self.store.append(entries.collect()).await.unwrap()
     }
