@@ -3,14 +3,16 @@
 //! ```text
 //! entry ─ fails ─► stored in `dead.<stream>` ─► acknowledged
 //!                        │
-//!                        └─► listed, sent again, discarded
+//!                        └─► desk: listed, sent again, discarded
 //! ```
 //!
 //! The fields begin with those that runnel's dead letters have: `failed_at`, `partition`, `xid` and
 //! `data`; `reason` and `processor` follow. Where the entry is not one field `data`, its own
 //! fields follow unchanged, and `data` shows them as JSON. A dead letter is stored before its
-//! entry is acknowledged: if the process dies between the two, the entry fails again, and may be
-//! stored twice.
+//! entry is acknowledged: if the process dies between the two, the entry fails again, and is not
+//! stored a second time within a day.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_store::{Entry, EntryId, Field, StreamName};
@@ -18,6 +20,8 @@ use tidegate_store::{Entry, EntryId, Field, StreamName};
 use crate::Result;
 use crate::spec::StreamSpec;
 
+/// How long a dead letter that is stored again, or retried again, is known to be the same.
+pub(crate) const REPEAT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many fields stand before the entry's own.
 const LEADING: usize = 6;
 /// The most bytes of a reason that are kept.

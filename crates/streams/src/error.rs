@@ -48,6 +48,12 @@ pub enum Error {
         /// The partition.
         partition: Partition,
     },
+    /// Another command is at work there: try again when it has ended.
+    #[error("another command is at work on {partition}; try again when it has ended")]
+    Busy {
+        /// The partition.
+        partition: Partition,
+    },
     /// A part of the worker has stopped that never should: this is a defect.
     #[error("a part of the worker has stopped: {0}")]
     Broken(String),

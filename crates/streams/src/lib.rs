@@ -21,14 +21,16 @@
 //! * `room` bounds what is read ahead; `lane` is what passes between a consumer and a function,
 //! * [`events`] is what the function iterates,
 //! * `runner` calls it, and applies its [`policy`] when it fails,
-//! * [`dead_letter`] is what is given up, [`quarantine`] what stands still; [`parking`] decides
-//!   what is done about keys that do, and [`parked`] shows and releases them,
+//! * [`dead_letter`] is what is given up, the [`desk`] is where a person deals with it,
+//! * [`quarantine`] lets a partition stand still; [`parking`] decides what is done about keys that
+//!   do, and [`parked`] shows and releases them,
 //! * [`middleware`] and [`metrics`] look on,
 //! * [`schedule`] runs functions at their times, beside the processors.
 
 mod acks;
 mod consumer;
 pub mod dead_letter;
+pub mod desk;
 mod errand;
 mod error;
 pub mod events;
@@ -56,6 +58,7 @@ pub mod state;
 pub mod trace;
 pub mod worker;
 
+pub use desk::Desk;
 pub use error::{BoxError, Error};
 pub use events::{Event, Events};
 pub use metrics::Metrics;

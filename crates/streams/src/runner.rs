@@ -17,7 +17,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tidegate_store::{EntryId, NewEntry, Store};
+use tidegate_store::{AppendOptions, EntryId, NewEntry, Store};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -187,12 +187,19 @@ impl Runner {
             reason,
             &jiff::Timestamp::now().to_string(),
         );
-        let letter = NewEntry {
-            partition: self.processor.dead_letters.partition(0),
-            fields,
-            request_id: None,
+        let (partition, name) = (&self.lane.lease.partition, &self.processor.name);
+        let request_id = format!("dead:{name}:{}:{}", partition.index, held.entry.id);
+        let letter = NewEntry::new(self.processor.dead_letters.partition(0), fields)
+            .with_request_id(request_id);
+        let options = AppendOptions {
+            idempotence: Some(dead_letter::REPEAT_WINDOW),
+            ..AppendOptions::default()
         };
-        persist(|| self.store.append(vec![letter.clone()])).await?;
+        let store = || async {
+            let stored = self.store.append_with(vec![letter.clone()], &options).await;
+            stored.into_iter().collect::<Result<Vec<_>, _>>()
+        };
+        persist(store).await?;
         Ok(())
     }
 

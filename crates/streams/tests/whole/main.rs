@@ -4,6 +4,7 @@
 //! backend of it. Each test has a server or a file of its own.
 
 #![cfg(test)]
+mod dead_letters;
 mod failing;
 mod flow;
 mod handing_over;
@@ -50,6 +51,11 @@ on_each_store! {
         a_panic_is_a_failure_like_any_other,
         an_undecodable_entry_is_a_dead_letter_whatever_the_policy,
         a_function_that_returns_early_is_called_again;
+    dead_letters:
+        a_retried_letter_is_processed_again_and_gone,
+        a_discarded_letter_is_gone_and_the_others_stay,
+        a_letter_is_not_stored_twice_when_its_owner_died_before_the_ack,
+        one_command_at_a_time_is_at_the_desk;
     handing_over:
         pending_entries_come_first_for_a_new_owner,
         a_shutdown_lets_the_function_finish_what_is_in_hand,

@@ -62,7 +62,7 @@ pub(crate) struct Site {
 #[expect(dead_code, reason = "a keeper is only held, for what its drop removes")]
 enum Keeper {
     Directory(TempDir),
-    Server(RedisServer),
+    Server(Box<RedisServer>),
 }
 
 impl Site {
@@ -77,7 +77,7 @@ impl Site {
 
     pub(crate) async fn redis() -> Self {
         let server = RedisServer::start().await.unwrap();
-        Self::open(server.url(), Keeper::Server(server)).await
+        Self::open(server.url(), Keeper::Server(Box::new(server))).await
     }
 
     async fn open(url: String, keeper: Keeper) -> Self {
