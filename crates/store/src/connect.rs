@@ -51,7 +51,7 @@ impl StoreUrl {
 /// the login or is too old.
 pub async fn connect(url: &StoreUrl) -> Result<Arc<dyn Store>> {
     Ok(match url {
-        StoreUrl::Redis(url) => Arc::new(RedisStore::connect(url).await?),
+        StoreUrl::Redis(url) => Arc::new(Box::pin(RedisStore::connect(url)).await?),
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
     })
 }

@@ -8,6 +8,8 @@
 //!             │ workers │
 //!             ├ wait ───┴── a connection of its own
 //!             └ durable ─── a connection of its own
+//!
+//! for a Cluster: server ──► router (topology) ──► rustis, once for each master
 //! ```
 //!
 //! The log is Redis Streams with consumer groups; a lease is a key that expires; whatever must
@@ -29,9 +31,11 @@ mod members;
 mod park;
 mod read;
 mod reply;
+mod router;
 mod script;
 mod server;
 mod settings;
+mod topology;
 mod wait;
 mod workers;
 

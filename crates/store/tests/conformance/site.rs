@@ -36,7 +36,7 @@ pub(crate) struct Site {
 #[expect(dead_code, reason = "a keeper is only held, for what its drop removes")]
 enum Keeper {
     Directory(TempDir),
-    Server(RedisServer),
+    Server(Box<RedisServer>),
     Shared(Arc<RedisCluster>),
 }
 
@@ -59,7 +59,7 @@ impl Site {
         let url = StoreUrl::parse(&server.url()).unwrap();
         Self {
             url,
-            _keeper: Keeper::Server(server),
+            _keeper: Keeper::Server(Box::new(server)),
         }
     }
 
