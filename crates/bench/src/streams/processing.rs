@@ -70,7 +70,7 @@ where
     let counted = seen.clone();
     let settings = Settings {
         prefetch: 2 * run.count as usize,
-        trims: false,
+        retain: None,
         ..Settings::default()
     };
     let processor = Processor::new(&run.group(), &run.spec(), move |events| {
