@@ -103,7 +103,8 @@ impl ProcessorOptions {
     }
 }
 
-/// The processor of a function with the attribute, over the stream that it names.
+/// The processor of a function with the attribute, over the stream that it names. It leaves up to
+/// half a partition's size of acknowledged entries in the stream, to be replayed.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a `spec` of another stream, for a state that nobody provides, and for
@@ -126,7 +127,12 @@ where
     }
     declared.check(&state)?;
     let function = move |events| declared.call(events, &state);
-    Processor::new(options.name, spec, function)?.with_settings(options.settings())
+    let settings = Settings {
+        // What is acknowledged stays for a replay, and as much room is left for what is not.
+        retain: Some(spec.partition_size / 2),
+        ..options.settings()
+    };
+    Processor::new(options.name, spec, function)?.with_settings(settings)
 }
 
 /// A function that `#[processor]` was written above.
