@@ -90,10 +90,7 @@ impl Sender {
             ),
         };
         let fields = envelope::fields(request_id, global_id, typed_sql, now);
-        let entry = NewEntry {
-            partition: self.stream.partition(shard),
-            fields,
-        };
+        let entry = NewEntry::new(self.stream.partition(shard), fields);
         Outgoing { entry, rejection }
     }
 

@@ -112,4 +112,33 @@ pub struct NewEntry {
     pub partition: Partition,
     /// Its fields; at least one.
     pub fields: Vec<Field>,
+    /// What makes a repeated append of the same entry known, where
+    /// [`AppendOptions::idempotence`](crate::AppendOptions) asks for it. Not stored as a field.
+    pub request_id: Option<Bytes>,
+}
+
+impl NewEntry {
+    /// An entry for a partition, without a request id.
+    #[must_use]
+    pub fn new(partition: Partition, fields: Vec<Field>) -> Self {
+        Self {
+            partition,
+            fields,
+            request_id: None,
+        }
+    }
+
+    /// The same entry with a request id.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: impl Into<Bytes>) -> Self {
+        self.request_id = Some(request_id.into());
+        self
+    }
+
+    /// The bytes of all names and values together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let len = |(name, value): &Field| name.len() + value.len();
+        self.fields.iter().map(len).sum()
+    }
 }

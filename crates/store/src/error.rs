@@ -1,5 +1,6 @@
 //! What can go wrong in a store, named for what the caller can do about it.
 
+use crate::entry::EntryId;
 use crate::lease::Epoch;
 use crate::stream::Partition;
 
@@ -14,6 +15,26 @@ pub enum Error {
         partition: Partition,
         /// The epoch that is stale.
         epoch: Epoch,
+    },
+    /// The partition holds as many entries as the caller allows: nothing was appended. It has room
+    /// again when its owners have acknowledged and trimmed.
+    #[error("{partition} is full: it holds {held} entries, and {high_water} are allowed")]
+    Full {
+        /// The partition.
+        partition: Partition,
+        /// How many entries it holds.
+        held: u64,
+        /// How many the caller allows.
+        high_water: u64,
+    },
+    /// The entry was appended, but is not known to be as durable as was asked. Appending it again
+    /// adds it a second time, unless it has a request id.
+    #[error("entry {id} was appended, but is not as durable as asked: {reason}")]
+    NotDurable {
+        /// The entry.
+        id: EntryId,
+        /// What is missing.
+        reason: String,
     },
     /// The server can't be reached, is loading or shutting down, or the file is locked: the same
     /// call may succeed later. Whether this call took effect is not known.

@@ -13,11 +13,13 @@
 //!
 //! * [`stream`] names a stream and its partitions,
 //! * [`entry`] is what a partition holds,
+//! * [`append`] is what an append can promise,
 //! * [`lease`] says who may read and acknowledge a partition,
 //! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
 //! * `redis` and `sqlite` are its two backends, opened by [`connect()`].
 
+pub mod append;
 mod connect;
 pub mod entry;
 mod error;
@@ -29,6 +31,7 @@ mod redis;
 mod sqlite;
 pub mod stream;
 
+pub use append::{AppendOptions, Appended, Bound, Durability};
 pub use connect::{StoreUrl, connect};
 pub use entry::{Entry, EntryId, Field, NewEntry};
 pub use error::{Error, Source};

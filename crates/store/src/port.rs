@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::Result;
+use crate::append::{self, AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
@@ -80,9 +81,31 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// make them.
     ///
     /// # Errors
-    /// After [`Error::Unavailable`](crate::Error) any prefix, per partition, may have been
-    /// appended.
-    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>>;
+    /// [`Error::Invalid`](crate::Error) for an entry without fields, and then nothing was
+    /// appended. After [`Error::Unavailable`](crate::Error) any prefix, per partition, may have
+    /// been appended.
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
+        entries.iter().try_for_each(append::check_entry)?;
+        let results = self.append_with(entries, &AppendOptions::default()).await;
+        append::all_appended(results)
+    }
+
+    /// Appends entries under promises, in the given order within each partition, and returns one
+    /// result for each entry, in the order of `entries`. Where one entry of a partition is not
+    /// appended, for whatever reason but [`Error::Invalid`](crate::Error), none of the later ones
+    /// of that partition is: a partition gets a prefix, never a gap.
+    ///
+    /// # Errors
+    /// For each entry: [`Error::Invalid`](crate::Error) and [`Error::Full`](crate::Error), and
+    /// then it was not appended; [`Error::NotDurable`](crate::Error), and then it was;
+    /// [`Error::Refused`](crate::Error) where the backend can't keep such a promise at all, and
+    /// then it was not; [`Error::Unavailable`](crate::Error), and then it may have been. With a
+    /// request id it can simply be sent again.
+    async fn append_with(
+        &self,
+        entries: Vec<NewEntry>,
+        options: &AppendOptions,
+    ) -> Vec<Result<Appended>>;
 
     /// Reads entries after a position, oldest first, without a group and without side effects.
     async fn read_after(

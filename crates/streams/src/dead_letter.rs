@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tidegate_store::{Entry, EntryId, Field, StreamName};
 
 use crate::Result;
+use crate::spec::StreamSpec;
 
 /// How many fields stand before the entry's own.
 const LEADING: usize = 6;
@@ -41,9 +42,16 @@ pub struct DeadLetter {
     pub fields: Vec<Field>,
 }
 
-/// The stream for the dead letters of a stream.
-pub(crate) fn stream_of(app: &str, stream: &str) -> Result<StreamName> {
-    Ok(StreamName::new(&format!("{app}.dead.{stream}"))?)
+/// The stream for the dead letters of a stream. It has one partition.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::Error) and the store's, where the stream's names are not allowed.
+pub fn stream_of(spec: &StreamSpec) -> Result<StreamName> {
+    spec.name()?;
+    Ok(StreamName::of_app(
+        &spec.app,
+        &format!("dead.{}", spec.stream),
+    )?)
 }
 
 /// The fields of a dead letter.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tidegate_cluster::ownership::PARTITIONS_MAX;
 use tidegate_store::{Entry, GroupName, StreamName};
 
 use crate::events::Events;
@@ -17,6 +16,7 @@ use crate::lane::Lane;
 use crate::middleware::Middleware;
 use crate::policy::Policy;
 use crate::record::Record;
+use crate::spec::StreamSpec;
 use crate::{BoxError, Error, Result};
 
 /// The most lanes a partition may have.
@@ -103,36 +103,25 @@ impl fmt::Debug for Processor {
 }
 
 impl Processor {
-    /// A processor `name` of the stream `stream` of the application `app`, which has `partitions`
-    /// partitions. The name is the consumer group: processors of different names each get every
-    /// event. `function` is called once for each partition that the worker owns (for each lane of
-    /// it), when there is an event; it returns when [`Events::next`] or [`Events::take`] gives
-    /// none.
+    /// A processor `name` of a stream. The name is the consumer group: processors of different
+    /// names each get every event. `function` is called once for each partition that the worker
+    /// owns (for each lane of it), when there is an event; it returns when [`Events::next`] or
+    /// [`Events::take`] gives none.
     ///
     /// # Errors
     /// [`Error::Invalid`] and [`Error::Store`] for names and numbers out of their bounds.
-    pub fn new<R, F, Fut, E>(
-        name: &str,
-        (app, stream): (&str, &str),
-        partitions: u32,
-        function: F,
-    ) -> Result<Self>
+    pub fn new<R, F, Fut, E>(name: &str, spec: &StreamSpec, function: F) -> Result<Self>
     where
         R: Record,
         F: Fn(Events<R>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        if !(1..=PARTITIONS_MAX).contains(&partitions) {
-            return Err(Error::Invalid(format!(
-                "{partitions} partitions: use 1 to {PARTITIONS_MAX}"
-            )));
-        }
         Ok(Self {
             name: GroupName::new(name)?,
-            stream: StreamName::new(&format!("{app}.{stream}"))?,
-            dead_letters: crate::dead_letter::stream_of(app, stream)?,
-            partitions,
+            stream: spec.name()?,
+            dead_letters: crate::dead_letter::stream_of(spec)?,
+            partitions: spec.partitions,
             settings: Settings::default(),
             middleware: Vec::new(),
             code: Arc::new(Function {

@@ -190,6 +190,7 @@ impl Runner {
         let letter = NewEntry {
             partition: self.processor.dead_letters.partition(0),
             fields,
+            request_id: None,
         };
         persist(|| self.store.append(vec![letter.clone()])).await?;
         Ok(())

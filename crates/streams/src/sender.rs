@@ -140,6 +140,7 @@ impl<R: Record> Sender<R> {
         Ok(NewEntry {
             partition: self.name.partition(partition),
             fields,
+            request_id: None,
         })
     }
 

@@ -69,12 +69,6 @@ impl StreamSpec {
                 self.stream, self.partitions
             )));
         }
-        if self.app.is_empty() || self.app.contains('.') {
-            return Err(Error::Invalid(format!(
-                "application {:?}: its name must not be empty or contain a dot",
-                self.app
-            )));
-        }
         Ok(StreamName::of_app(&self.app, &self.stream)?)
     }
 }

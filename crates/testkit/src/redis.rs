@@ -2,23 +2,25 @@
 //!
 //! By default it keeps nothing on disk. With [`RedisBuilder::aof`] each acknowledged write is on disk
 //! before its reply, and survives a [`kill`](RedisServer::kill) and a [`restart`](RedisServer::restart).
+//! Several of them make a [`RedisCluster`] or are watched by a [`RedisSentinel`].
 
-use std::net::Ipv4Addr;
+mod cluster;
+mod dialogue;
+mod sentinel;
+mod tls;
+
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
+pub use self::cluster::RedisCluster;
+pub use self::sentinel::RedisSentinel;
+use self::tls::Certificates;
 use crate::directory::ServerDirectory;
+use crate::port::Port;
 use crate::server::{Kind, Server};
 use crate::{Error, program, spawner};
-
-/// How long one probe waits for its reply.
-const PROBE_REPLY_WITHIN: Duration = Duration::from_secs(1);
 
 /// A running Redis server; it is killed, and its directory removed, when the handle is dropped.
 #[derive(Debug)]
@@ -30,8 +32,9 @@ pub struct RedisServer {
 #[derive(Debug, Clone, Default)]
 pub struct RedisBuilder {
     aof: bool,
+    tls: bool,
     program: Option<PathBuf>,
-    settings: Vec<(String, String)>,
+    settings: Vec<(String, Vec<String>)>,
 }
 
 /// How Redis is called, and how one sees that it answers.
@@ -39,6 +42,14 @@ pub struct RedisBuilder {
 struct Redis {
     program: PathBuf,
     options: RedisBuilder,
+    tls: Option<Tls>,
+}
+
+/// Where the server listens besides, and with which certificates.
+#[derive(Debug)]
+struct Tls {
+    port: Port,
+    certificates: Certificates,
 }
 
 impl RedisServer {
@@ -61,6 +72,16 @@ impl RedisServer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// The address for clients that speak TLS, `rediss://…?ca=FILE`, with `login` (`user:password@`
+    /// or nothing) before the host; none for a server without TLS.
+    #[must_use]
+    pub fn tls_url(&self, login: &str) -> Option<String> {
+        let Tls { port, certificates } = self.server.kind().tls.as_ref()?;
+        let authority = certificates.authority.display();
+        let port = port.number();
+        Some(format!("rediss://{login}127.0.0.1:{port}?ca={authority}"))
     }
 
     /// The port that the server listens on.
@@ -123,6 +144,31 @@ impl RedisBuilder {
         self
     }
 
+    /// Whether it speaks TLS as well, on a port of its own, with certificates that are made for it;
+    /// see [`tls_url`](RedisServer::tls_url).
+    #[must_use]
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// A user with a password and ACL rules such as `~* +@all`.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str, rules: &str) -> Self {
+        let mut words = vec![name.to_owned(), "on".to_owned(), format!(">{password}")];
+        words.extend(rules.split_whitespace().map(str::to_owned));
+        self.settings.push(("user".to_owned(), words));
+        self
+    }
+
+    /// Follows the server on this port.
+    #[must_use]
+    pub fn replica_of(mut self, port: u16) -> Self {
+        let words = vec!["127.0.0.1".to_owned(), port.to_string()];
+        self.settings.push(("replicaof".to_owned(), words));
+        self
+    }
+
     /// The server program, instead of the `redis-server` found on the `PATH`.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
@@ -133,7 +179,7 @@ impl RedisBuilder {
     /// Any other setting of `redis.conf`; a later one overrides an earlier one.
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.settings.push((name.into(), value.into()));
+        self.settings.push((name.into(), vec![value.into()]));
         self
     }
 
@@ -148,15 +194,28 @@ impl RedisBuilder {
             None => program::find("redis-server")?,
         };
         let directory = ServerDirectory::create("tidegate-redis-", None)?;
-        let server = Server::start(
-            Redis {
-                program,
-                options: self,
-            },
-            directory,
-        )
-        .await?;
+        let tls = match self.tls {
+            true => Some(Tls::prepare(&directory)?),
+            false => None,
+        };
+        let kind = Redis {
+            program,
+            options: self,
+            tls,
+        };
+        let server = Server::start(kind, directory).await?;
         Ok(RedisServer { server })
+    }
+}
+
+impl Tls {
+    fn prepare(directory: &ServerDirectory) -> Result<Self, Error> {
+        let port = Port::reserve().map_err(|source| Error::Spawn {
+            program: Redis::PROGRAM.to_owned(),
+            source,
+        })?;
+        let certificates = Certificates::create(directory.path())?;
+        Ok(Self { port, certificates })
     }
 }
 
@@ -173,23 +232,22 @@ impl Kind for Redis {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }
         for (name, value) in &self.options.settings {
-            command.arg(format!("--{name}")).arg(value);
+            command.arg(format!("--{name}")).args(value);
+        }
+        if let Some(Tls { port, certificates }) = &self.tls {
+            let port = port.number().to_string();
+            command.args(["--tls-port", &port, "--tls-auth-clients", "no"]);
+            let authority = &certificates.authority;
+            command.arg("--tls-ca-cert-file").arg(authority);
+            command
+                .arg("--tls-cert-file")
+                .arg(&certificates.certificate);
+            command.arg("--tls-key-file").arg(&certificates.key);
         }
         command
     }
 
     async fn answers(&self, port: u16) -> bool {
-        timeout(PROBE_REPLY_WITHIN, ping(port))
-            .await
-            .is_ok_and(|answer| answer.is_ok_and(|it| it))
+        dialogue::answers(port).await
     }
-}
-
-/// Whether a server with its data loaded is there; one that asks for a password is.
-async fn ping(port: u16) -> std::io::Result<bool> {
-    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    connection.write_all(b"PING\r\n").await?;
-    let mut reply = [0_u8; 7];
-    connection.read_exact(&mut reply).await?;
-    Ok(&reply == b"+PONG\r\n" || &reply == b"-NOAUTH")
 }

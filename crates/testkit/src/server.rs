@@ -79,6 +79,11 @@ impl<K: Kind> Server<K> {
         }
     }
 
+    /// What the server was started with.
+    pub(crate) fn kind(&self) -> &K {
+        &self.kind
+    }
+
     /// The port that the server listens on, also while it is stopped.
     pub(crate) fn port(&self) -> u16 {
         self.port.number()

@@ -27,10 +27,10 @@ pub(super) async fn load(
         let operation = workload.operation(place);
         let key = operation.key().partition_key();
         let request_id = format!("req_{place:016x}");
-        chunk.push(NewEntry {
-            partition: stream.partition(route::shard_of(&key, shards)),
-            fields: envelope::fields(&request_id, &key, operation.to_json()?, SystemTime::now()),
-        });
+        chunk.push(NewEntry::new(
+            stream.partition(route::shard_of(&key, shards)),
+            envelope::fields(&request_id, &key, operation.to_json()?, SystemTime::now()),
+        ));
         if chunk.len() == CHUNK {
             store
                 .append(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)))

@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_store::{
-    Entry, EntryId, Epoch, Error, Fetch, GroupName, Lag, Lease, LeaseHolder, NewEntry, ParkedEntry,
-    Partition, ReadLimit, Result, Start, Store, StreamName, WorkerId,
+    AppendOptions, Appended, Entry, EntryId, Epoch, Error, Fetch, GroupName, Lag, Lease,
+    LeaseHolder, NewEntry, ParkedEntry, Partition, ReadLimit, Result, Start, Store, StreamName,
+    WorkerId,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -181,8 +182,8 @@ impl Store for MemoryStore {
         self.state().await.map(drop)
     }
 
-    async fn append(&self, _: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-        Err(not_asked("ownership appends nothing"))
+    async fn append_with(&self, _: Vec<NewEntry>, _: &AppendOptions) -> Vec<Result<Appended>> {
+        vec![Err(not_asked("ownership appends nothing"))]
     }
 
     async fn read_after(&self, _: &Partition, _: EntryId, _: ReadLimit) -> Result<Vec<Entry>> {

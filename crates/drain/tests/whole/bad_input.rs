@@ -186,11 +186,8 @@ fn entries(options: &Options) -> Vec<NewEntry> {
         whole("10 MB", large.as_bytes()),
     ];
     let all = good(0).chain(bad).chain(odd).chain(good(1));
-    all.map(|fields| NewEntry {
-        partition: options.stream.partition(0),
-        fields,
-    })
-    .collect()
+    all.map(|fields| NewEntry::new(options.stream.partition(0), fields))
+        .collect()
 }
 
 /// Sends everything to one shard, drains it, and returns the reason of each dead letter.

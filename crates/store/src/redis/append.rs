@@ -1,213 +1,244 @@
 //! Appends entries: the beginning of the flow.
 //!
+//! ```text
+//! entries ─► by partition ─► room? (held) ─► chunk ─► MULTI of XADDs, or a script ─┐
+//!                                 ▲                                               ├─► durable? ─► results
+//!                                 └── next chunk ◄── reply ◄──────────────────────┘
+//! ```
+//!
 //! What a caller appends is sorted by partition. Partitions go their ways at once; within one, the
 //! entries go in chunks, each after the reply to the one before, and the server takes a whole
-//! chunk (`MULTI` … `EXEC`) or nothing of it. So a partition has its entries in order, and where
-//! the server falters it has a prefix of them, never a gap: as commands of their own, one entry
-//! could be refused while a server is busy or full, and the next be taken. If the process dies
-//! here, such a prefix is what remains.
+//! chunk or nothing of it. So a partition has its entries in order, and where the server falters
+//! it has a prefix of them, never a gap: as commands of their own, one entry could be refused
+//! while a server is busy or full, and the next be taken. If the process dies here, such a prefix
+//! is what remains.
 
 use std::collections::HashMap;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use rustis::resp::{CommandBuilder, cmd};
 
-use super::server::Raw;
-use super::{RedisStore, Result};
+use super::chunk::{self, Placed};
+use super::durable::Receipt;
+use super::server::Server;
+use super::{RedisStore, Result, held};
 use crate::Error;
-use crate::entry::{EntryId, NewEntry};
-use crate::error::Source;
+use crate::append::{self, AppendOptions, Appended, Bound, Durability, repeated};
+use crate::entry::NewEntry;
 use crate::stream::Partition;
 
-/// The most entries of a chunk: the server answers nobody else while it appends one.
-const CHUNK_ENTRIES_MAX: usize = 500;
-/// A chunk ends with the entry that crosses this many bytes.
-const CHUNK_BYTES_MAX: usize = 512 << 10;
 /// How many partitions are appended to at once. With the size of a chunk it bounds what is under
 /// way.
 const PARTITIONS_AT_ONCE: usize = 32;
 
-/// Some of the entries were appended before this happened.
-#[derive(Debug, thiserror::Error)]
-#[error("at least {appended} of {total} entries were appended, then: {source}")]
-struct PartlyAppended {
-    appended: usize,
-    total: usize,
-    source: Source,
+/// A result, and the place of its entry in what the caller gave.
+type Outcome = (usize, Result<Appended>);
+
+/// See [`Store::append_with`](crate::Store::append_with).
+pub(super) async fn append_with(
+    store: &RedisStore,
+    entries: &[NewEntry],
+    options: &AppendOptions,
+) -> Vec<Result<Appended>> {
+    let appended = match append::check_options(options) {
+        Ok(()) if options.durability == Durability::Memory => {
+            Ok(append(store, &store.server, entries, options).await)
+        }
+        Ok(()) => append_durably(store, entries, options).await,
+        Err(invalid) => Err(invalid),
+    };
+    appended.unwrap_or_else(|failure| {
+        let again = repeated(failure);
+        entries.iter().map(|_| Err(again())).collect()
+    })
 }
 
-/// An entry, and its place in what the caller gave.
-type Placed<'a> = (usize, &'a NewEntry);
-
-/// See [`Store::append`](crate::Store::append).
-pub(super) async fn append(store: &RedisStore, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-    if let Some(empty) = entries.iter().find(|entry| entry.fields.is_empty()) {
-        let partition = &empty.partition;
-        return Err(Error::Invalid(format!(
-            "an entry for {partition} has no fields"
-        )));
+/// Appends on the connection that can wait for replicas or the disk, and waits for them once.
+async fn append_durably(
+    store: &RedisStore,
+    entries: &[NewEntry],
+    options: &AppendOptions,
+) -> Result<Vec<Result<Appended>>> {
+    let link = store.durable.link(options.durability).await?;
+    let receipt = Receipt::begin(&link);
+    let results = append(store, link.server(), entries, options).await;
+    if !results.iter().any(Result::is_ok) {
+        return Ok(results);
     }
+    let Err(reason) = receipt.confirm(options.durability).await else {
+        return Ok(results);
+    };
+    let not_durable = |appended: Appended| Error::NotDurable {
+        id: appended.id,
+        reason: reason.clone(),
+    };
+    Ok(results
+        .into_iter()
+        .map(|result| Err(result.map_or_else(|error| error, not_durable)))
+        .collect())
+}
+
+async fn append(
+    store: &RedisStore,
+    server: &Server,
+    entries: &[NewEntry],
+    options: &AppendOptions,
+) -> Vec<Result<Appended>> {
+    let mut results: Vec<Option<Result<Appended>>> = Vec::new();
+    results.resize_with(entries.len(), || None);
+    let mut put = |(place, result): Outcome| {
+        if let Some(slot) = results.get_mut(place) {
+            *slot = Some(result);
+        }
+    };
+
     let mut by_partition: HashMap<&Partition, Vec<Placed<'_>>> = HashMap::new();
-    for placed @ (_, entry) in entries.iter().enumerate() {
-        by_partition
-            .entry(&entry.partition)
-            .or_default()
-            .push(placed);
+    for placed @ (place, entry) in entries.iter().enumerate() {
+        match append::check_entry(entry) {
+            Ok(()) => by_partition
+                .entry(&entry.partition)
+                .or_default()
+                .push(placed),
+            Err(invalid) => put((place, Err(invalid))),
+        }
     }
 
     let mut waiting = by_partition.into_iter();
     let mut under_way = FuturesUnordered::new();
-    let mut ids = vec![EntryId::ZERO; entries.len()];
-    let mut appended = 0;
-    let mut failure = None;
     loop {
         while under_way.len() < PARTITIONS_AT_ONCE
-            && failure.is_none()
             && let Some((partition, placed)) = waiting.next()
         {
-            under_way.push(append_in_order(store, partition, placed));
+            let target = Target {
+                store,
+                server,
+                partition,
+                key: store.keys.entries(partition),
+                options,
+            };
+            under_way.push(target.append_in_order(placed));
         }
-        let Some((done, result)) = under_way.next().await else {
+        let Some(outcomes) = under_way.next().await else {
             break;
         };
-        appended += done.len();
-        for (place, id) in done {
-            if let Some(slot) = ids.get_mut(place) {
-                *slot = id;
+        outcomes.into_iter().for_each(&mut put);
+    }
+    // Each place was put: its entry is invalid, or in exactly one partition.
+    results.into_iter().flatten().collect()
+}
+
+/// One partition, and what is wanted of it.
+struct Target<'a> {
+    store: &'a RedisStore,
+    server: &'a Server,
+    partition: &'a Partition,
+    key: String,
+    options: &'a AppendOptions,
+}
+
+impl Target<'_> {
+    /// Appends the entries of the partition, chunk after chunk.
+    async fn append_in_order(self, placed: Vec<Placed<'_>>) -> Vec<Outcome> {
+        let mut done = Vec::with_capacity(placed.len());
+        let mut rest = placed.as_slice();
+        let mut is_full = false;
+        let failure = loop {
+            let wanted = chunk::len(rest);
+            if wanted == 0 {
+                return done;
             }
+            let appended = match self.options.idempotence {
+                Some(_) => self.append_once(rest, wanted, is_full).await,
+                None => self.append_chunk(rest, wanted).await,
+            };
+            let results = match appended {
+                Ok(results) => results,
+                Err(failure) => break failure,
+            };
+            let (chunk, later) = rest.split_at_checked(results.len()).unwrap_or((rest, &[]));
+            is_full |= results.iter().any(Result::is_err);
+            let places = chunk.iter().map(|(place, _)| *place);
+            done.extend(places.zip(results));
+            rest = later;
+        };
+        let again = repeated(failure);
+        done.extend(rest.iter().map(|(place, _)| (*place, Err(again()))));
+        done
+    }
+
+    /// Appends as many of the first `wanted` entries as there is room for, at least one.
+    ///
+    /// # Errors
+    /// [`Error::Full`] where there is room for none.
+    async fn append_chunk(
+        &self,
+        rest: &[Placed<'_>],
+        wanted: usize,
+    ) -> Result<Vec<Result<Appended>>> {
+        let room = match self.options.bound {
+            Bound::HighWater(high_water) => self.room(wanted, high_water).await?,
+            Bound::None | Bound::DropOldest(_) => wanted,
+        };
+        let chunk = rest.get(..room).unwrap_or(rest);
+        let ids = chunk::append(self.server, &self.key, chunk, self.options.bound).await?;
+        self.look_after_drops(chunk.len()).await;
+        let first = |id| {
+            Ok(Appended {
+                id,
+                duplicate: false,
+            })
+        };
+        Ok(ids.into_iter().map(first).collect())
+    }
+
+    /// Appends those of the first `wanted` entries that were not appended before.
+    async fn append_once(
+        &self,
+        rest: &[Placed<'_>],
+        wanted: usize,
+        is_full: bool,
+    ) -> Result<Vec<Result<Appended>>> {
+        let chunk = rest.get(..wanted).unwrap_or(rest);
+        let (held, appended) = chunk::append_once(
+            self.server,
+            &self.store.scripts.append_once,
+            self.store.keys,
+            self.partition,
+            chunk,
+            self.options,
+            is_full,
+        )
+        .await?;
+        self.look_after_drops(chunk.len()).await;
+        let high_water = match self.options.bound {
+            Bound::HighWater(high_water) => high_water,
+            Bound::None | Bound::DropOldest(_) => 0,
+        };
+        let full = || append::full(self.partition, held, high_water);
+        Ok(appended
+            .into_iter()
+            .map(|appended| appended.ok_or_else(full))
+            .collect())
+    }
+
+    async fn room(&self, wanted: usize, high_water: u64) -> Result<usize> {
+        let counts = &self.store.held;
+        if let Some(room) = counts.take_room(self.partition, wanted, high_water) {
+            return Ok(room);
         }
-        failure = failure.or(result.err());
+        let held = held::count(self.server, &self.key).await?;
+        counts.learn(self.partition, held);
+        counts
+            .take_room(self.partition, wanted, high_water)
+            .ok_or_else(|| append::full(self.partition, held, high_water))
     }
-    match failure {
-        Some(failure) => Err(partly(failure, appended, entries.len())),
-        None => Ok(ids),
-    }
-}
 
-/// Appends the entries of one partition, chunk after chunk. Returns what was appended, and why it
-/// is not all.
-async fn append_in_order(
-    store: &RedisStore,
-    partition: &Partition,
-    placed: Vec<Placed<'_>>,
-) -> (Vec<(usize, EntryId)>, Result<()>) {
-    let key = store.keys.entries(partition);
-    let mut done = Vec::with_capacity(placed.len());
-    let mut rest = placed.as_slice();
-    while let Some((chunk, later)) = rest.split_at_checked(chunk_len(rest))
-        && !chunk.is_empty()
-    {
-        match append_chunk(store, &key, chunk).await {
-            Ok(ids) => done.extend(chunk.iter().map(|(place, _)| *place).zip(ids)),
-            Err(failure) => return (done, Err(failure)),
+    /// Now and then, says how much of what a bound has dropped nobody had read.
+    async fn look_after_drops(&self, appended: usize) {
+        if matches!(self.options.bound, Bound::DropOldest(_))
+            && self.store.held.is_look_due(self.partition, appended)
+        {
+            held::report_dropped_unread(self.server, self.partition, &self.key).await;
         }
-        rest = later;
-    }
-    (done, Ok(()))
-}
-
-/// How many of the first entries make a chunk.
-fn chunk_len(placed: &[Placed<'_>]) -> usize {
-    let mut bytes = 0_usize;
-    let crossing = placed
-        .iter()
-        .take(CHUNK_ENTRIES_MAX)
-        .position(|(_, entry)| {
-            bytes = bytes.saturating_add(bytes_of(entry));
-            bytes >= CHUNK_BYTES_MAX
-        });
-    crossing.map_or(placed.len().min(CHUNK_ENTRIES_MAX), |last| last + 1)
-}
-
-fn bytes_of(entry: &NewEntry) -> usize {
-    entry
-        .fields
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum()
-}
-
-async fn append_chunk(store: &RedisStore, key: &str, chunk: &[Placed<'_>]) -> Result<Vec<EntryId>> {
-    if let [(_, entry)] = chunk {
-        return Ok(vec![store.server.call(command(key, entry)).await?.id()?]);
-    }
-    let commands = chunk.iter().map(|(_, entry)| command(key, entry));
-    let ids = store.server.call_together(commands).await?;
-    if ids.len() != chunk.len() {
-        return Err(Error::Corrupt(
-            "the server appended another number of entries".into(),
-        ));
-    }
-    let parse = |id: String| {
-        id.parse()
-            .map_err(|source| Error::Corrupt(format!("{source}")))
-    };
-    ids.into_iter().map(parse).collect()
-}
-
-fn command(key: &str, entry: &NewEntry) -> CommandBuilder {
-    let head = cmd("XADD").key(key).arg("*");
-    entry.fields.iter().fold(head, |command, (name, value)| {
-        command.arg(Raw(name)).arg(Raw(value))
-    })
-}
-
-fn partly(failure: Error, appended: usize, total: usize) -> Error {
-    let partly = |source| {
-        Box::new(PartlyAppended {
-            appended,
-            total,
-            source,
-        })
-    };
-    match failure {
-        Error::Unavailable(source) => Error::Unavailable(partly(source)),
-        Error::Refused(source) => Error::Refused(partly(source)),
-        other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::stream::StreamName;
-
-    fn entry(bytes: usize) -> NewEntry {
-        NewEntry {
-            partition: StreamName::new("s").unwrap().partition(0),
-            fields: vec![(Bytes::new(), Bytes::from(vec![0; bytes]))],
-        }
-    }
-
-    fn chunk_len_of(entries: &[NewEntry]) -> usize {
-        chunk_len(&entries.iter().enumerate().collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn a_chunk_ends_with_the_entry_that_crosses_the_bytes() {
-        let entries = [entry(1), entry(CHUNK_BYTES_MAX), entry(1)];
-        assert_eq!(chunk_len_of(&entries), 2);
-        assert_eq!(chunk_len_of(&entries[2..]), 1);
-        assert_eq!(chunk_len_of(&[]), 0);
-    }
-
-    #[test]
-    fn a_chunk_has_a_bounded_number_of_entries() {
-        let entries = vec![entry(1); CHUNK_ENTRIES_MAX + 1];
-        assert_eq!(chunk_len_of(&entries), CHUNK_ENTRIES_MAX);
-    }
-
-    #[test]
-    fn a_failure_says_how_far_it_got_and_keeps_its_kind() {
-        let failure = partly(Error::Unavailable("full".into()), 3, 5);
-        assert!(failure.is_transient());
-        assert!(
-            failure
-                .to_string()
-                .ends_with("at least 3 of 5 entries were appended, then: full")
-        );
     }
 }

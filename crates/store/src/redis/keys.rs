@@ -117,6 +117,13 @@ impl Keys {
             format!("{prefix}:{tag}{dot}{rest}")
         }
     }
+
+    /// What was appended for a request id. It begins with another prefix than any other key, and
+    /// has the hash tag of the partition's entries.
+    pub(super) fn sent(self, partition: &Partition, request_id: &[u8]) -> Vec<u8> {
+        let entries = self.entries(partition);
+        [b"__sent:", entries.as_bytes(), b":", request_id].concat()
+    }
 }
 
 fn sharded(partition: &Partition) -> String {
@@ -258,6 +265,7 @@ mod tests {
             "`__lead:<app>`",
             "`__epch:<app>`",
             "`__mark:<app>`",
+            "`__sent:{shard_N}_<stream>:<request id>`",
         ] {
             assert!(document.contains(pattern), "docs/keys.md lacks {pattern}");
         }

@@ -1,12 +1,13 @@
 //! The store on a Redis or Valkey server, version 7.0 or newer.
 //!
 //! ```text
-//!             ┌ append ─┐                        ┌─► settings ◄─ URL
+//!             ┌ append ─┐ (chunk, held)          ┌─► settings ◄─ URL
 //! Store ─────►│ read    │── keys, scripts ──► server ──► rustis ──► the server
 //! (this file) │ group   │                        │
 //!             │ lease   │◄────── reply ◄─────────┘ (or failure)
 //!             │ workers │
-//!             └ wait ───┴── a connection of its own
+//!             ├ wait ───┴── a connection of its own
+//!             └ durable ─── a connection of its own
 //! ```
 //!
 //! The log is Redis Streams with consumer groups; a lease is a key that expires; whatever must
@@ -14,9 +15,12 @@
 //! what the server is configured for (`appendfsync`, replicas).
 
 mod append;
+mod chunk;
+mod durable;
 mod entry_size;
 mod failure;
 mod group;
+mod held;
 mod keys;
 mod lease;
 mod mark;
@@ -41,27 +45,32 @@ use rustis::resp::cmd;
 use tokio::sync::Notify;
 use url::Url;
 
+use self::durable::Durable;
 use self::entry_size::EntrySize;
+use self::held::HeldCounts;
 use self::keys::Keys;
 use self::members::Holdings;
 use self::script::Scripts;
 use self::server::Server;
 use self::wait::Waiter;
 use crate::Result;
+use crate::append::{AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
 use crate::port::{Fetch, Lag, ReadLimit, Start, Store};
 use crate::stream::{GroupName, Partition, StreamName};
 
-/// The store on a Redis or Valkey server. It owns two connections, one for all short commands
-/// and one that waits, and closes them when it is dropped.
+/// The store on a Redis or Valkey server. It owns up to three connections, one for all short
+/// commands, one that waits for entries and one for durable appends, and closes them when it is dropped.
 pub struct RedisStore {
     server: Server,
     scripts: Scripts,
     keys: Keys,
     holdings: Holdings,
     waiter: Waiter,
+    durable: Durable,
+    held: HeldCounts,
     entry_size: EntrySize,
 }
 
@@ -76,6 +85,7 @@ impl RedisStore {
         let config = settings::for_commands(url)?;
         let keys = Keys::new(matches!(config.server, ServerConfig::Cluster(_)));
         let waiter = Waiter::new(&config, keys);
+        let durable = Durable::new(&config);
         let server = Server::connect(config).await?;
         let scripts = Scripts::load(&server).await?;
         Ok(Self {
@@ -84,6 +94,8 @@ impl RedisStore {
             keys,
             holdings: Holdings::default(),
             waiter,
+            durable,
+            held: HeldCounts::default(),
             entry_size: EntrySize::new(),
         })
     }
@@ -98,8 +110,12 @@ impl fmt::Debug for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-        append::append(self, entries).await
+    async fn append_with(
+        &self,
+        entries: Vec<NewEntry>,
+        options: &AppendOptions,
+    ) -> Vec<Result<Appended>> {
+        append::append_with(self, &entries, options).await
     }
 
     async fn read_after(

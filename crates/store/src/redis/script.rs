@@ -17,6 +17,7 @@ pub(super) struct Script {
 /// All scripts of the store.
 #[derive(Debug)]
 pub(super) struct Scripts {
+    pub(super) append_once: Script,
     pub(super) fetch: Script,
     pub(super) acknowledge: Script,
     pub(super) acknowledge_through: Script,
@@ -52,6 +53,7 @@ impl Scripts {
     /// [`Error::Refused`] where the user may not run scripts.
     pub(super) async fn load(server: &Server) -> Result<Self> {
         Ok(Self {
+            append_once: load(server, text!("append_once")).await?,
             fetch: load(server, text!("fence", "fetch")).await?,
             acknowledge: load(server, text!("fence", "acknowledge")).await?,
             acknowledge_through: load(server, text!("fence", "acknowledge_through")).await?,

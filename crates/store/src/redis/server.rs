@@ -11,7 +11,9 @@
 use bytes::Bytes;
 use rustis::client::{Client, Config};
 use rustis::resp::{Command, CommandBuilder, cmd};
+use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
+use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::failure::Failure;
@@ -40,6 +42,19 @@ impl Server {
     /// Sends one command.
     pub(super) async fn call(&self, command: impl Into<Command>) -> Result<Reply, Failure> {
         send(&self.client, command).await
+    }
+
+    /// Sends one command, and reads the reply as a value.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        command: impl Into<Command>,
+    ) -> Result<T, Failure> {
+        Ok(self.client.send(command, None).await?)
+    }
+
+    /// Tells each time from now on that the connection was replaced by another.
+    pub(super) fn reconnections(&self) -> broadcast::Receiver<()> {
+        self.client.on_reconnect()
     }
 
     /// Sends several commands that the server runs together, with nothing in between, or not at

@@ -59,6 +59,14 @@ pub(super) fn for_waiting(commands: &Config) -> Config {
     config
 }
 
+/// Settings for the connection of durable appends, where a command may stand behind two waits.
+pub(super) fn for_durable(commands: &Config) -> Config {
+    let mut config = commands.clone();
+    config.command_timeout = 2 * COMMAND_TIMEOUT;
+    config.connection_name = "tidegate-durable".to_owned();
+    config
+}
+
 /// TLS takes its cryptography from the provider that the process has chosen. Where no one has
 /// chosen, rustls guesses, and panics if two are compiled in.
 fn provide_crypto() {

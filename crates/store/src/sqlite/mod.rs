@@ -11,8 +11,9 @@
 //! happened as a whole or not at all, and the next process to open the file reads on.
 //!
 //! In the order of the flow: [`connection`] and [`schema`] open the file, [`writer`] and
-//! [`readers`] run the work, which is in [`partition`], [`append`] (with [`codec`]), [`read`],
-//! [`watch`], [`lease`], [`group`], [`trim`], [`park`], [`push`], [`mark`], [`lag`] and [`member`]; [`clock`] gives the time,
+//! [`readers`] run the work, which is in [`partition`], [`append`] (with [`codec`], [`sent`] and
+//! [`drop_oldest`]), [`read`], [`watch`], [`lease`], [`group`], [`trim`], [`park`], [`push`],
+//! [`mark`], [`lag`] and [`member`]; [`clock`] gives the time,
 //! [`mod@column`] and [`failure`] translate SQLite's numbers and errors.
 
 mod append;
@@ -20,6 +21,7 @@ mod clock;
 mod codec;
 mod column;
 mod connection;
+mod drop_oldest;
 mod failure;
 mod group;
 mod lag;
@@ -32,6 +34,7 @@ mod push;
 mod read;
 mod readers;
 mod schema;
+mod sent;
 mod trim;
 mod watch;
 mod writer;
@@ -52,6 +55,7 @@ use self::connection::Access;
 use self::readers::{Readers, blocking};
 use self::watch::Watch;
 use self::writer::Writer;
+use crate::append::{AppendOptions, Appended, repeated};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
@@ -127,13 +131,30 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<EntryId>> {
-        let batch = Batch::encode(entries)?;
-        let ids = self
-            .write(move |connection, now_ms| append::append(connection, &batch, now_ms))
-            .await?;
-        self.watch.tell();
-        Ok(ids)
+    async fn append_with(
+        &self,
+        entries: Vec<NewEntry>,
+        options: &AppendOptions,
+    ) -> Vec<Result<Appended>> {
+        let batch = Batch::encode(entries, *options);
+        let total = batch.len();
+        let appended = match batch.refusal() {
+            Some(refusal) => Err(refusal),
+            None => {
+                self.write(move |connection, now_ms| append::append(connection, batch, now_ms))
+                    .await
+            }
+        };
+        match appended {
+            Ok(results) => {
+                self.watch.tell();
+                results
+            }
+            Err(failure) => {
+                let again = repeated(failure);
+                (0..total).map(|_| Err(again())).collect()
+            }
+        }
     }
 
     async fn read_after(

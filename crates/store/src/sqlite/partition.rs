@@ -56,12 +56,24 @@ pub(super) fn find_or_create(
     })
 }
 
-/// How many entries a partition holds, one by one.
+/// How many entries a partition holds, one by one: parked entries go from the middle.
 pub(super) fn count_held(connection: &Connection, row: &PartitionRow) -> Result<u64> {
     let mut statement =
         connection.prepare_cached("SELECT count(*) FROM tidegate_entry WHERE partition_id = ?1")?;
     let mut rows = statement.query([row.id])?;
     rows.next()?.map_or(Ok(0), |row| number(row, 0))
+}
+
+/// How many entries a partition holds from which only the oldest go: their ordinals have no gaps.
+pub(super) fn count(connection: &Connection, row: &PartitionRow) -> Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT ordinal FROM tidegate_entry WHERE partition_id = ?1 ORDER BY ms, sequence LIMIT 1",
+    )?;
+    let mut rows = statement.query([row.id])?;
+    match rows.next()? {
+        Some(first) => Ok((row.appended + 1).saturating_sub(number(first, 0)?)),
+        None => Ok(0),
+    }
 }
 
 /// Writes a partition's newest id and count.

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `tidegate_meta` | the version of these tables | the first to open the file |
 //! | `tidegate_partition` | a partition: its newest id, and how many entries were ever appended | append |
+//! | `tidegate_sent` | a request id, the entry that was appended for it, and until when it is known | append |
 //! | `tidegate_entry` | an entry, clustered by its position; `ordinal` counts from 1 in each partition | append, trim |
 //! | `tidegate_group` | a group's position in a partition | fetch, acknowledge through |
 //! | `tidegate_pending` | an entry delivered to a group and not acknowledged | fetch, acknowledge |
@@ -22,10 +23,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use crate::{Error, Result};
 
 /// The version of the tables below: that of [`TABLES`] alone is 1, and each upgrade adds one.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// What brings a file of each version to the next one, from version 1 on.
-const UPGRADES: [&str; 1] = ["
+const UPGRADES: [&str; 2] = [
+    "
 CREATE TABLE tidegate_mark (
     partition_id INTEGER NOT NULL,
     group_name   TEXT NOT NULL,
@@ -33,7 +35,20 @@ CREATE TABLE tidegate_mark (
     value        BLOB NOT NULL,
     PRIMARY KEY (partition_id, group_name, name)
 ) WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE tidegate_sent (
+    id           INTEGER PRIMARY KEY,
+    partition_id INTEGER NOT NULL,
+    request_id   BLOB NOT NULL,
+    ms           INTEGER NOT NULL,
+    sequence     INTEGER NOT NULL,
+    ends_at_ms   INTEGER NOT NULL,
+    UNIQUE (partition_id, request_id)
+);
+CREATE INDEX tidegate_sent_end ON tidegate_sent (ends_at_ms);
+",
+];
 
 const TABLES: &str = "
 CREATE TABLE tidegate_meta (

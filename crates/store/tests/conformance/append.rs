@@ -62,10 +62,7 @@ pub(crate) async fn appending_nothing_returns_nothing(site: Site) {
 
 pub(crate) async fn an_entry_without_fields_is_refused(site: Site) {
     let store = site.open().await;
-    let empty = NewEntry {
-        partition: partition(0),
-        fields: Vec::new(),
-    };
+    let empty = NewEntry::new(partition(0), Vec::new());
     let refused = store.append(vec![entry(&partition(0), 1), empty]).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
 }
@@ -86,10 +83,7 @@ pub(crate) async fn binary_and_empty_field_values_round_trip(site: Site) {
         ),
         (Bytes::new(), Bytes::from_static(b"a name may be empty")),
     ];
-    let new = NewEntry {
-        partition: partition(0),
-        fields: fields.clone(),
-    };
+    let new = NewEntry::new(partition(0), fields.clone());
     store.append(vec![new]).await.unwrap();
     assert_eq!(read_all(&*store, &partition(0)).await[0].fields, fields);
 }
@@ -98,10 +92,7 @@ pub(crate) async fn a_field_name_may_occur_twice(site: Site) {
     let store = site.open().await;
     let field = |value| (Bytes::from_static(b"name"), Bytes::from_static(value));
     let fields = vec![field(b"first"), field(b"second")];
-    let new = NewEntry {
-        partition: partition(0),
-        fields: fields.clone(),
-    };
+    let new = NewEntry::new(partition(0), fields.clone());
     store.append(vec![new]).await.unwrap();
     let read = read_all(&*store, &partition(0)).await;
     assert_eq!(read[0].fields, fields);
@@ -111,9 +102,9 @@ pub(crate) async fn a_field_name_may_occur_twice(site: Site) {
 pub(crate) async fn large_entries(site: Site) {
     let store = site.open().await;
     let value = |byte: u8| Bytes::from(vec![byte; 3_000_000]);
-    let new = |byte| NewEntry {
-        partition: partition(0),
-        fields: vec![(Bytes::from_static(b"data"), value(byte))],
+    let new = |byte| {
+        let fields = vec![(Bytes::from_static(b"data"), value(byte))];
+        NewEntry::new(partition(0), fields)
     };
     store
         .append(vec![new(b'a'), new(b'b'), new(b'c')])

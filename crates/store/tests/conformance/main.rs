@@ -14,6 +14,7 @@ mod lease;
 mod mark;
 mod member;
 mod park;
+mod promise;
 mod read;
 mod reset;
 mod site;
@@ -54,6 +55,21 @@ conformance! {
         large_entries,
         many_callers_append_at_once,
         two_handles_append_to_one_partition;
+    promise:
+        each_entry_has_a_result_in_the_order_of_the_call,
+        a_full_partition_refuses_and_keeps_what_it_has,
+        a_full_partition_has_room_again_after_a_trim,
+        producers_overshoot_a_high_water_mark_by_one_chunk_each_at_most,
+        drop_oldest_keeps_about_so_many_of_the_newest,
+        a_reader_of_what_was_dropped_goes_on_with_what_is_left,
+        the_same_request_is_appended_once,
+        a_request_twice_in_one_call_is_appended_once,
+        a_request_sent_by_many_at_once_is_appended_once,
+        a_request_is_forgotten_after_its_window,
+        a_request_id_belongs_to_its_partition,
+        without_a_window_a_request_id_is_not_looked_at,
+        a_known_request_is_known_in_a_full_partition_too,
+        options_that_make_no_sense_are_invalid_for_each_entry;
     read:
         unknown_stream_reads_empty,
         read_starts_after_the_position,

@@ -85,10 +85,8 @@ pub(crate) fn group(name: &str) -> GroupName {
 /// An entry with this text in its one field.
 pub(crate) fn entry(partition: &Partition, text: impl ToString) -> NewEntry {
     let value = Bytes::from(text.to_string());
-    NewEntry {
-        partition: partition.clone(),
-        fields: vec![(Bytes::from_static(b"data"), value)],
-    }
+    let fields = vec![(Bytes::from_static(b"data"), value)];
+    NewEntry::new(partition.clone(), fields)
 }
 
 /// Appends entries with the numbers of a range as their texts.

@@ -34,10 +34,8 @@ pub(crate) fn group(name: &str) -> GroupName {
 
 pub(crate) fn entry(index: u32, value: &str) -> NewEntry {
     let value = Bytes::copy_from_slice(value.as_bytes());
-    NewEntry {
-        partition: shard(index),
-        fields: vec![(Bytes::from_static(b"typed_sql"), value)],
-    }
+    let fields = vec![(Bytes::from_static(b"typed_sql"), value)];
+    NewEntry::new(shard(index), fields)
 }
 
 pub(crate) async fn open(url: &str) -> Result<RedisStore, Error> {

@@ -32,9 +32,9 @@ async fn append(store: &SqliteStore, bytes: usize, partitions: u32) -> Duration 
     let value = Bytes::from(vec![b'x'; bytes]);
     let began = Instant::now();
     for _ in 0..CALLS {
-        let new = |n| NewEntry {
-            partition: partition(n % partitions),
-            fields: vec![(Bytes::from_static(b"data"), value.clone())],
+        let new = |n| {
+            let fields = vec![(Bytes::from_static(b"data"), value.clone())];
+            NewEntry::new(partition(n % partitions), fields)
         };
         store
             .append((0..ENTRIES_PER_CALL).map(new).collect())

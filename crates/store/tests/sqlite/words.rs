@@ -45,10 +45,8 @@ pub(crate) fn group() -> GroupName {
 /// An entry with this text in its one field.
 pub(crate) fn entry(index: u32, text: impl ToString) -> NewEntry {
     let value = Bytes::from(text.to_string());
-    NewEntry {
-        partition: partition(index),
-        fields: vec![(Bytes::from_static(b"data"), value)],
-    }
+    let fields = vec![(Bytes::from_static(b"data"), value)];
+    NewEntry::new(partition(index), fields)
 }
 
 pub(crate) async fn own(store: &SqliteStore, index: u32, ttl: Duration) -> Lease {

@@ -70,18 +70,23 @@ impl PythonRepr for bool {
     }
 }
 
-impl PythonRepr for f64 {
-    fn write_repr(&self, out: &mut String) {
-        write_float(&format!("{self:e}"), out);
-    }
+macro_rules! written_as_float {
+    ($($float:ty)*) => {$(
+        impl PythonRepr for $float {
+            fn write_repr(&self, out: &mut String) {
+                let shortest = format!("{self:e}");
+                // Two texts of that length may be equally near to the number. Python takes the one
+                // with the even digit, as exact rounding does, and Rust's shortest may be the other.
+                let even = format!("{self:.*e}", digits_after_point(&shortest));
+                let is_same = even.parse::<$float>().is_ok_and(|it| it == *self);
+                write_float(if is_same { &even } else { &shortest }, out);
+            }
+        }
+    )*};
 }
 
-/// As the float that Python reads from the number's shortest text: `0.1_f32` is the key `0.1`.
-impl PythonRepr for f32 {
-    fn write_repr(&self, out: &mut String) {
-        write_float(&format!("{self:e}"), out);
-    }
-}
+// An `f32` is the float that Python reads from the number's shortest text: `0.1_f32` is the key `0.1`.
+written_as_float!(f32 f64);
 
 impl PythonRepr for str {
     fn write_repr(&self, out: &mut String) {
@@ -192,6 +197,12 @@ fn quote_for(has_single: bool, has_double: bool) -> char {
     if has_single && !has_double { '"' } else { '\'' }
 }
 
+/// How many digits stand between the point and the exponent.
+fn digits_after_point(scientific: &str) -> usize {
+    let digits = scientific.split_once('.').map_or("", |(_, rest)| rest);
+    digits.find('e').unwrap_or(0)
+}
+
 /// Lays out a float as Python does. `scientific` is Rust's text of it, which has the same digits: the
 /// fewest that give the number back.
 fn write_float(scientific: &str, out: &mut String) {
@@ -255,6 +266,8 @@ mod tests {
             (0.000_012_5, "1.25e-05"),
             (1e15, "1000000000000000.0"),
             (9_007_199_254_740_993.0, "9007199254740992.0"),
+            (-1_510_141_000_000_000.2, "-1510141000000000.2"),
+            (1_510_141_000_000_000.8, "1510141000000000.8"),
             (1e16, "1e+16"),
             (1.234e21, "1.234e+21"),
             (1e100, "1e+100"),

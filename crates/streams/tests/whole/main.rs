@@ -4,13 +4,6 @@
 //! backend of it. Each test has a server or a file of its own.
 
 #![cfg(test)]
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
 mod failing;
 mod flow;
 mod handing_over;

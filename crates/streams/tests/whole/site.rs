@@ -13,7 +13,8 @@ use tidegate_store::{
 };
 use tidegate_streams::record::Compression;
 use tidegate_streams::{
-    BoxError, Error, Event, Events, Options, Processor, Record, Result, Settings, Worker,
+    BoxError, Error, Event, Events, Options, Processor, Record, Result, Settings, StreamSpec,
+    Worker,
 };
 use tidegate_testkit::{RedisServer, poll_until};
 use tokio::task::JoinHandle;
@@ -108,6 +109,7 @@ impl Site {
         let entries = texts.into_iter().map(|text| NewEntry {
             partition: partition.clone(),
             fields: vec![(Bytes::from_static(b"data"), text.into())],
+            request_id: None,
         });
         self.store.append(entries.collect()).await.unwrap()
     }
@@ -136,7 +138,7 @@ impl Site {
 
     /// The dead letters, as entries.
     pub(crate) async fn dead_letters(&self) -> Vec<Entry> {
-        let stream = StreamName::new(&format!("{APP}.dead.{STREAM}")).unwrap();
+        let stream = tidegate_streams::dead_letter::stream_of(&spec(1)).unwrap();
         self.read(&stream.partition(0)).await
     }
 
@@ -211,7 +213,14 @@ impl Running {
 }
 
 pub(crate) fn stream() -> StreamName {
-    StreamName::new(&format!("{APP}.{STREAM}")).unwrap()
+    spec(1).name().unwrap()
+}
+
+pub(crate) fn spec(partitions: u32) -> StreamSpec {
+    StreamSpec {
+        partitions,
+        ..StreamSpec::new(APP, STREAM)
+    }
 }
 
 pub(crate) fn group() -> GroupName {
@@ -224,7 +233,7 @@ where
     F: Fn(Events<Note>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    Processor::new(NAME, (APP, STREAM), partitions, function)
+    Processor::new(NAME, &spec(partitions), function)
         .unwrap()
         .with_settings(settings)
         .unwrap()
