@@ -25,6 +25,11 @@ impl Keys {
         Self { is_cluster }
     }
 
+    /// Whether the keys of different partitions may be in different slots.
+    pub(super) fn is_cluster(self) -> bool {
+        self.is_cluster
+    }
+
     /// The stream that holds a partition's entries.
     pub(super) fn entries(self, partition: &Partition) -> String {
         let Partition { stream, index } = partition;
