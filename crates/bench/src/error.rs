@@ -1,7 +1,5 @@
 //! Why nothing could be measured, or what was measured does not count.
 
-use crate::drain::Contestant;
-
 /// What every step of a measurement answers.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -29,6 +27,9 @@ pub(crate) enum Error {
     /// The drain, as a part of Tidegate.
     #[error(transparent)]
     Drain(#[from] tidegate_drain::Error),
+    /// Streams, as a part of Tidegate.
+    #[error(transparent)]
+    Streams(#[from] tidegate_streams::Error),
     /// The operating system.
     #[error("{doing}: {source}")]
     System {
@@ -47,7 +48,7 @@ pub(crate) enum Error {
     #[error("the run of {contestant} failed ({status})")]
     Run {
         /// Whose run it was.
-        contestant: Contestant,
+        contestant: String,
         /// How its process ended.
         status: std::process::ExitStatus,
     },
@@ -55,7 +56,7 @@ pub(crate) enum Error {
     #[error("{contestant} was not done within {within:?}")]
     TooSlow {
         /// Whose run it was.
-        contestant: Contestant,
+        contestant: String,
         /// How long it was given.
         within: std::time::Duration,
     },
@@ -63,7 +64,7 @@ pub(crate) enum Error {
     #[error("{contestant} left a wrong result: {found}; it must be {expected}")]
     WrongResult {
         /// Whose result it is.
-        contestant: Contestant,
+        contestant: String,
         /// What was found.
         found: String,
         /// What must be.

@@ -100,7 +100,10 @@ impl Servers {
                 "a server does not say which process it is".into(),
             ));
         };
-        Ok(Processes { postmaster, redis })
+        Ok(Processes {
+            postmaster: Some(postmaster),
+            redis,
+        })
     }
 
     /// Versions and settings, as the servers themselves say.

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 /// The servers' processes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Processes {
-    /// PostgreSQL's postmaster.
-    pub(crate) postmaster: u32,
+    /// PostgreSQL's postmaster, where there is one.
+    pub(crate) postmaster: Option<u32>,
     /// Redis.
     pub(crate) redis: u32,
 }
@@ -98,7 +98,7 @@ impl CpuSeconds {
         let own = getrusage(UsageWho::RUSAGE_SELF)
             .map_err(|errno| Error::system("reading the processor time")(errno.into()))?;
         let client = (duration(own.user_time()) + duration(own.system_time())).as_secs_f64();
-        let postgres = in_seconds(tree_ticks(processes.postmaster)?)?;
+        let postgres = in_seconds(processes.postmaster.map_or(Ok(0), tree_ticks)?)?;
         let redis = in_seconds(Stat::of(processes.redis)?.ticks)?;
         Ok(Self {
             client,
@@ -221,7 +221,7 @@ mod tests {
     fn work_that_is_done_is_counted() {
         let own = std::process::id();
         let watch = Stopwatch::start(Processes {
-            postmaster: own,
+            postmaster: Some(own),
             redis: own,
         })
         .unwrap();

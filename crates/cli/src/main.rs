@@ -36,6 +36,10 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use config::Config;
 
+/// Every operation is a dozen small allocations, a fifth of the time with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long the end of the program waits for what still runs in the background. A read of the
 /// standard input can't be interrupted, so there must be a bound.
 const BACKGROUND_GRACE: Duration = Duration::from_millis(200);

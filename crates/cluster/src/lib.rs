@@ -18,8 +18,12 @@
 //! * [`assignment`] decides which worker should own which partition,
 //! * `claims` decides what to acquire, to give to an owner, to ask back and to release,
 //! * `outage` tells the log when the store is out of reach,
-//! * [`owned_lease`] is what the user of a partition holds.
+//! * [`owned_lease`] is what the user of a partition holds,
+//! * [`arrivals`] wakes the owners that have nothing to do,
+//! * `announcements` makes a running ownership look when somebody comes or goes.
 
+mod announcements;
+pub mod arrivals;
 pub mod assignment;
 mod calls;
 mod claims;
@@ -29,6 +33,7 @@ pub mod owned_lease;
 pub mod ownership;
 mod timing;
 
+pub use arrivals::Arrivals;
 pub use assignment::assign;
 pub use error::Error;
 pub use owned_lease::{OwnedLease, OwnedLeases};

@@ -33,7 +33,8 @@ impl RowKey {
     /// The key of a row by its primary key's cells. Where the cells can't tell rows apart, the
     /// whole table is taken for one row: slower, never wrong.
     fn new(table: &Table, key: &Cells) -> Self {
-        let mut bytes = Vec::with_capacity(64);
+        let names = table.schema.len() + table.name.len() + 2;
+        let mut bytes = Vec::with_capacity(names + key.as_bytes().len());
         bytes.extend_from_slice(table.schema.as_bytes());
         bytes.push(0);
         bytes.extend_from_slice(table.name.as_bytes());

@@ -26,7 +26,6 @@
 //!   tries.
 
 pub mod apply;
-mod arrivals;
 pub mod catalog;
 mod catalogs;
 pub mod cells;

@@ -232,7 +232,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Columns<'a> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Columns<'de>, M::Error> {
-                let mut columns = Vec::with_capacity(map.size_hint().unwrap_or(16));
+                let mut columns = Vec::with_capacity(map.size_hint().unwrap_or(32));
                 while let Some(Name(name)) = map.next_key()? {
                     if name.len() > COLUMN_NAME_BYTES_MAX {
                         return Err(M::Error::custom("a column's name is too long"));

@@ -15,14 +15,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tidegate_cluster::{Handle, OwnedLease};
+use tidegate_cluster::{Arrivals, Handle, OwnedLease};
 use tidegate_store::{Entry, EntryId, Lease, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::apply::{Context, Rules, Settled, Step, apply_entries, apply_waiting};
-use crate::arrivals::Arrivals;
 use crate::catalog::Catalog;
 use crate::catalogs::Catalogs;
 use crate::error::{Error, Result};
@@ -255,7 +254,7 @@ impl Shard<'_> {
             .acknowledge_through(&self.lease, through)
             .await?;
         self.step(Step::Acknowledged);
-        self.shared.store.trim(&self.lease).await?;
+        self.shared.store.trim(&self.lease, 0).await?;
         self.step(Step::Trimmed);
         Ok(())
     }

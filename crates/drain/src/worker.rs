@@ -10,12 +10,11 @@
 
 use std::sync::Arc;
 
-use tidegate_cluster::Ownership;
+use tidegate_cluster::{Arrivals, Ownership};
 use tidegate_store::{Store, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::arrivals::Arrivals;
 use crate::catalogs::Catalogs;
 use crate::error::{Error, Result};
 use crate::observer::Observer;

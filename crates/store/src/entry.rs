@@ -44,6 +44,14 @@ impl EntryId {
     }
 }
 
+impl EntryId {
+    /// The largest id before every entry of this millisecond.
+    pub(crate) fn last_before_ms(ms: u64) -> Self {
+        ms.checked_sub(1)
+            .map_or(Self::ZERO, |ms| Self::new(ms, u64::MAX))
+    }
+}
+
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.ms, self.sequence)

@@ -8,6 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use crate::Error;
@@ -23,7 +25,13 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// One run of one worker process. A restarted process is another worker.
+/// The namespace of the ids that [`WorkerId::named`] derives.
+const NAMED: Uuid = Uuid::from_u128(0x7d1e_9a57_0c43_4f0b_9d55_21f7_5b3c_a6e0);
+
+/// One run of one worker process: a restarted process is another worker, unless it has a name.
+///
+/// As text it is the unpadded URL-safe base64 of a UUID, 22 characters, as runnel's executor ids
+/// are. The hyphenated form of a UUID is read as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(Uuid);
 
@@ -39,11 +47,25 @@ impl WorkerId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// The id of the worker of this name: the same at each start. Two processes must not run
+    /// under one name at a time.
+    ///
+    /// # Examples
+    /// ```
+    /// use tidegate_store::WorkerId;
+    /// assert_eq!(WorkerId::named("node-1"), WorkerId::named("node-1"));
+    /// assert_ne!(WorkerId::named("node-1"), WorkerId::named("node-2"));
+    /// ```
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(Uuid::new_v5(&NAMED, name.as_bytes()))
+    }
 }
 
 impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_hyphenated().fmt(f)
+        f.pad(&URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
     }
 }
 
@@ -51,7 +73,12 @@ impl FromStr for WorkerId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Uuid::parse_str(text)
+        let short = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| Uuid::from_slice(&bytes).ok());
+        short
+            .map_or_else(|| Uuid::parse_str(text), Ok)
             .map(Self)
             .map_err(|source| Error::Invalid(format!("worker id {text:?}: {source}")))
     }
@@ -80,4 +107,30 @@ pub struct LeaseHolder {
     pub epoch: Epoch,
     /// Milliseconds until the lease ends unless it is renewed.
     pub ends_in_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_id_is_read_back_in_both_forms() {
+        let hyphenated = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        let worker: WorkerId = hyphenated.parse().unwrap();
+        assert_eq!(worker.to_string(), "Z-VQRBCxQm-SR7toDl_gyA");
+        assert_eq!(worker.to_string().parse::<WorkerId>().unwrap(), worker);
+    }
+
+    #[test]
+    fn what_is_no_worker_id_is_refused() {
+        for text in [
+            "",
+            "true",
+            "Z-VQRBCxQm-SR7toDl_gyB",
+            "Z-VQRBCxQm+SR7toDl/gyA",
+            "7:x",
+        ] {
+            assert!(text.parse::<WorkerId>().is_err(), "{text:?}");
+        }
+    }
 }

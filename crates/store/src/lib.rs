@@ -15,6 +15,7 @@
 //! * [`entry`] is what a partition holds,
 //! * [`append`] is what an append can promise,
 //! * [`lease`] says who may read and acknowledge a partition,
+//! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
 //! * `redis` and `sqlite` are its two backends, opened by [`connect()`].
 
@@ -23,6 +24,8 @@ mod connect;
 pub mod entry;
 mod error;
 pub mod lease;
+pub mod mark;
+pub mod parked;
 pub mod port;
 mod redis;
 mod sqlite;
@@ -33,7 +36,8 @@ pub use connect::{StoreUrl, connect};
 pub use entry::{Entry, EntryId, Field, NewEntry};
 pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};
-pub use port::{Fetch, Lag, ReadLimit, Store};
+pub use parked::ParkedEntry;
+pub use port::{Fetch, Lag, ReadLimit, Start, Store};
 pub use redis::{RedisStore, RedisUrl};
 pub use sqlite::{Clock, ManualClock, SqliteStore, SystemClock};
 pub use stream::{GroupName, Partition, StreamName};

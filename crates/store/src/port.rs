@@ -3,16 +3,19 @@
 //! One suite of tests (`tests/conformance`) runs against every backend and says the same things
 //! as these comments.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::Result;
 use crate::append::{self, AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
+use crate::parked::ParkedEntry;
 use crate::stream::{GroupName, Partition, StreamName};
 
 /// How much one read may bring.
@@ -33,6 +36,19 @@ pub enum Fetch {
     Pending(EntryId),
     /// Those never delivered to the group; they become pending.
     New,
+}
+
+/// From where a group reads on after a [reset](Store::reset_group).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The first entry that is still held.
+    Beginning,
+    /// Only what is appended from now on.
+    End,
+    /// The first entry after this one.
+    After(EntryId),
+    /// The first entry that was appended at this Unix time, in milliseconds, or later.
+    Time(u64),
 }
 
 /// How far a group is in a partition.
@@ -136,9 +152,74 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Deletes what every group of the partition has acknowledged, and nothing else: with two
     /// groups the slower one decides, and pending entries stay. Returns how many were deleted.
     ///
+    /// With `keep` above 0 it leaves at least so many entries, and maybe some more than that: a
+    /// backend may delete in blocks only.
+    ///
     /// # Errors
     /// [`Error::LeaseLost`](crate::Error), and then nothing was deleted.
-    async fn trim(&self, lease: &Lease) -> Result<u64>;
+    async fn trim(&self, lease: &Lease, keep: u64) -> Result<u64>;
+
+    /// Lets a group begin again elsewhere, in one step: its position moves to `start`, nothing is
+    /// pending any more, and the present lease ends with its epoch, so that a running owner gets
+    /// [`Error::LeaseLost`](crate::Error) and the next one reads from the new position. What is
+    /// parked stays parked, and marks stay.
+    async fn reset_group(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        start: Start,
+    ) -> Result<()>;
+
+    /// Puts entries aside, in the given order: appends each to the
+    /// [parked stream](StreamName::parked) and acknowledges it, both or neither. One that is not
+    /// pending is left alone, so that a repetition is harmless.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`](crate::Error), and then nothing was parked;
+    /// [`Error::Invalid`](crate::Error) where the stream has no parked one.
+    async fn park(&self, lease: &Lease, entries: Vec<ParkedEntry>) -> Result<()>;
+
+    /// Deletes entries of the parked stream, by their ids there, once the owner is done with them.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// Those of [`park`](Store::park).
+    async fn unpark(&self, lease: &Lease, parked_ids: &[EntryId]) -> Result<u64>;
+
+    /// Writes a mark about the owner's partition, or clears it where `value` is none.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`](crate::Error), and then nothing was written;
+    /// [`Error::Invalid`](crate::Error) beyond [`MARK_BYTES_MAX`](crate::mark::MARK_BYTES_MAX), and
+    /// [`Error::Refused`](crate::Error) beyond [`MARKS_MAX`](crate::mark::MARKS_MAX).
+    async fn put_mark(&self, lease: &Lease, name: &str, value: Option<Bytes>) -> Result<()>;
+
+    /// All marks about a partition, by name.
+    async fn marks(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+    ) -> Result<BTreeMap<String, Bytes>>;
+
+    /// Writes a mark as an operator does, who owns nothing.
+    ///
+    /// # Errors
+    /// Those of [`put_mark`](Store::put_mark), but never that a lease is lost.
+    async fn set_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+        value: Bytes,
+    ) -> Result<()>;
+
+    /// Clears a mark as an operator does. Answers whether there was one.
+    async fn clear_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+    ) -> Result<bool>;
 
     /// How far a group is in each of the partitions, in their order. An unknown stream or group
     /// has delivered nothing.
@@ -149,6 +230,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// `floor` is what the caller knows from elsewhere (the ledger): a store that has lost its
     /// memory must not hand out an old epoch again.
+    ///
+    /// A worker that holds the lease already, as one that has restarted under its name does, gets
+    /// it again under a new epoch where `floor` is at least the present epoch. (A call that was
+    /// sent before and arrives late does not know it, and gets nothing.)
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error) for a control stream or a parked one, which have no
+    /// owners, for another partition of a leadership than 0, and for a group with a `.` in its
+    /// name on an app's stream.
     async fn try_acquire_lease(
         &self,
         group: &GroupName,
@@ -174,7 +264,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Option<LeaseHolder>>>;
 
     /// Says that a worker of this group is alive for another `ttl`, and returns all that are,
-    /// itself included, sorted.
+    /// itself included, sorted. Those whose time has run out are forgotten.
+    ///
+    /// Where the group has a [control stream](StreamName::control), it is announced there, in the
+    /// same step, that the worker has joined and who was found dead.
     async fn beat(
         &self,
         stream: &StreamName,
@@ -183,7 +276,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         ttl: Duration,
     ) -> Result<Vec<WorkerId>>;
 
-    /// Says that a worker has gone. Its leases are not touched.
+    /// Says that a worker has gone. Its leases are not touched. It is announced on the group's
+    /// control stream each time, so a worker can say it again after it has given up its leases.
     async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()>;
 
     /// The workers of a group that are alive, sorted.

@@ -132,7 +132,7 @@ impl Contest {
             return Ok(());
         }
         Err(Error::WrongResult {
-            contestant,
+            contestant: contestant.to_string(),
             found: found.to_string(),
             expected: expected.map(ToString::to_string).unwrap_or_default(),
         })

@@ -30,7 +30,7 @@ mod workload;
 
 use clap::Args;
 
-pub(crate) use run::{Contestant, Run, run_one};
+pub(crate) use run::{Run, run_one};
 
 use crate::disk;
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ pub(crate) struct DrainArgs {
     shards: u32,
 
     /// The most operations of one of Tidegate's transactions.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
 

@@ -1,26 +1,14 @@
-//! One run of one contestant, in a process of its own.
-//!
-//! A process of its own, because processor time and the memory's high-water mark are counted by
-//! process: the load generator and the other contestants must not be in them. The parent passes
-//! the [`Run`] as JSON and reads back one line of JSON; what the run has to say beside it goes to
-//! the standard error. If the parent dies, the servers die, and the run fails.
+//! One run of one contestant.
 
 use std::fmt;
-use std::process::Stdio;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
-use tokio::time::timeout;
-use tracing::level_filters::LevelFilter;
 
 use super::workload::Workload;
 use super::{baseline, limit, tidegate};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::subprocess;
 use crate::usage::{Processes, Usage};
-
-/// Longer than any run with sensible arguments takes.
-const RUN_WITHIN: Duration = Duration::from_secs(900);
 
 /// Who runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,28 +46,7 @@ impl Run {
 
     /// Runs, in another process.
     pub(super) async fn spawn(&self) -> Result<Usage> {
-        let program = std::env::current_exe().map_err(Error::system("finding this program"))?;
-        let child = Command::new(program)
-            .args([Self::COMMAND, &serde_json::to_string(self)?])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(Error::system("starting a run"))?;
-        let Ok(output) = timeout(RUN_WITHIN, child.wait_with_output()).await else {
-            return Err(Error::TooSlow {
-                contestant: self.contestant,
-                within: RUN_WITHIN,
-            });
-        };
-        let output = output.map_err(Error::system("reading a run's result"))?;
-        if !output.status.success() {
-            return Err(Error::Run {
-                contestant: self.contestant,
-                status: output.status,
-            });
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
+        subprocess::spawn(Self::COMMAND, &self.contestant.to_string(), self).await
     }
 
     /// Runs, in this process.
@@ -97,11 +64,7 @@ impl Run {
 /// # Errors
 /// Whatever kept the run from its end.
 pub(crate) async fn run_one(run: &Run) -> Result<String> {
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::WARN)
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(serde_json::to_string(&run.perform().await?)?)
+    subprocess::perform(run.perform()).await
 }
 
 impl fmt::Display for Contestant {

@@ -7,9 +7,11 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tidegate_store::{
     AppendOptions, Appended, Entry, EntryId, Epoch, Error, Fetch, GroupName, Lag, Lease,
-    LeaseHolder, NewEntry, Partition, ReadLimit, Result, Store, StreamName, WorkerId,
+    LeaseHolder, NewEntry, ParkedEntry, Partition, ReadLimit, Result, Start, Store, StreamName,
+    WorkerId,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -93,10 +95,12 @@ impl Store for MemoryStore {
     ) -> Result<Option<Lease>> {
         let mut state = self.state().await?;
         let index = partition.index;
-        if state.leases.contains_key(&index) {
+        let known = state.epochs.get(&index).copied().unwrap_or(0);
+        if let Some((holder, _)) = state.leases.get(&index)
+            && (*holder != Some(worker) || floor.0 < known)
+        {
             return Ok(None);
         }
-        let known = state.epochs.get(&index).copied().unwrap_or(0);
         let epoch = known.max(floor.0) + 1;
         state.epochs.insert(index, epoch);
         state
@@ -207,8 +211,36 @@ impl Store for MemoryStore {
         Err(not_asked("ownership acknowledges nothing"))
     }
 
-    async fn trim(&self, _: &Lease) -> Result<u64> {
+    async fn trim(&self, _: &Lease, _: u64) -> Result<u64> {
         Err(not_asked("ownership trims nothing"))
+    }
+
+    async fn reset_group(&self, _: &GroupName, _: &Partition, _: Start) -> Result<()> {
+        Err(not_asked("ownership resets nothing"))
+    }
+
+    async fn park(&self, _: &Lease, _: Vec<ParkedEntry>) -> Result<()> {
+        Err(not_asked("ownership parks nothing"))
+    }
+
+    async fn unpark(&self, _: &Lease, _: &[EntryId]) -> Result<u64> {
+        Err(not_asked("ownership parks nothing"))
+    }
+
+    async fn put_mark(&self, _: &Lease, _: &str, _: Option<Bytes>) -> Result<()> {
+        Err(not_asked("ownership marks nothing"))
+    }
+
+    async fn marks(&self, _: &GroupName, _: &Partition) -> Result<BTreeMap<String, Bytes>> {
+        Err(not_asked("ownership marks nothing"))
+    }
+
+    async fn set_mark(&self, _: &GroupName, _: &Partition, _: &str, _: Bytes) -> Result<()> {
+        Err(not_asked("ownership marks nothing"))
+    }
+
+    async fn clear_mark(&self, _: &GroupName, _: &Partition, _: &str) -> Result<bool> {
+        Err(not_asked("ownership marks nothing"))
     }
 
     async fn lag(&self, _: &GroupName, _: &[Partition]) -> Result<Vec<Lag>> {

@@ -21,7 +21,7 @@ use futures::stream::FuturesUnordered;
 use super::chunk::{self, Placed};
 use super::durable::Receipt;
 use super::server::Server;
-use super::{RedisStore, Result, held, keys};
+use super::{RedisStore, Result, held};
 use crate::Error;
 use crate::append::{self, AppendOptions, Appended, Bound, Durability, repeated};
 use crate::entry::NewEntry;
@@ -113,7 +113,7 @@ async fn append(
                 store,
                 server,
                 partition,
-                key: keys::entries(partition),
+                key: store.keys.entries(partition),
                 options,
             };
             under_way.push(target.append_in_order(placed));
@@ -202,6 +202,7 @@ impl Target<'_> {
         let (held, appended) = chunk::append_once(
             self.server,
             &self.store.scripts.append_once,
+            self.store.keys,
             self.partition,
             chunk,
             self.options,

@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustis::resp::{CommandBuilder, cmd};
 
+use super::Result;
+use super::keys::Keys;
 use super::script::Script;
 use super::server::{Raw, Server};
-use super::{Result, keys};
 use crate::Error;
 use crate::append::{AppendOptions, Appended, Bound};
 use crate::entry::{EntryId, NewEntry};
@@ -60,6 +61,7 @@ pub(super) async fn append(
 pub(super) async fn append_once(
     server: &Server,
     script: &Script,
+    keys: Keys,
     partition: &Partition,
     chunk: &[Placed<'_>],
     options: &AppendOptions,
@@ -76,11 +78,11 @@ pub(super) async fn append_once(
     let arguments = |command: CommandBuilder| {
         let mut command = command
             .arg(request_ids.len() + 1)
-            .key(keys::entries(partition));
+            .key(keys.entries(partition));
         let mut in_order: Vec<_> = request_ids.iter().collect();
         in_order.sort_unstable_by_key(|(_, number)| **number);
         for (request_id, _) in in_order {
-            command = command.key(Raw(&keys::sent(partition, request_id)));
+            command = command.key(Raw(&keys.sent(partition, request_id)));
         }
         command = command
             .arg(u64::try_from(window_ms).unwrap_or(u64::MAX))

@@ -5,25 +5,28 @@
 
 use futures::future::join_all;
 
-use super::read::owned;
-use super::{RedisStore, Result, keys};
+use super::read::{owned, unowned};
+use super::{RedisStore, Result};
 use crate::Error;
 use crate::entry::EntryId;
 use crate::lease::Lease;
-use crate::port::Lag;
+use crate::port::{Lag, Start};
 use crate::stream::{GroupName, Partition};
 
 /// How many entries a question for the lag may count one by one, where the server has lost count.
 const COUNTED_MAX: usize = 10_000;
+/// The largest number of entries to keep: the script counts in doubles.
+const KEEP_MAX: u64 = 1 << 53;
 /// How many numbers and ids the script for the lag answers.
 const LAG_PARTS: usize = 6;
 
 /// See [`Store::acknowledge`](crate::Store::acknowledge).
 pub(super) async fn acknowledge(store: &RedisStore, lease: &Lease, ids: &[EntryId]) -> Result<u64> {
     let arguments = |command| {
-        ids.iter().fold(owned(command, lease), |command, id| {
-            command.arg(id.to_string())
-        })
+        ids.iter()
+            .fold(owned(store, command, lease), |command, id| {
+                command.arg(id.to_string())
+            })
     };
     let reply = store
         .server
@@ -38,7 +41,7 @@ pub(super) async fn acknowledge_through(
     lease: &Lease,
     through: EntryId,
 ) -> Result<()> {
-    let arguments = |command| owned(command, lease).arg(through.to_string());
+    let arguments = |command| owned(store, command, lease).arg(through.to_string());
     let reply = store
         .server
         .run(&store.scripts.acknowledge_through, arguments)
@@ -48,12 +51,35 @@ pub(super) async fn acknowledge_through(
 }
 
 /// See [`Store::trim`](crate::Store::trim).
-pub(super) async fn trim(store: &RedisStore, lease: &Lease) -> Result<u64> {
-    let reply = store
-        .server
-        .run(&store.scripts.trim, |command| owned(command, lease))
-        .await;
+pub(super) async fn trim(store: &RedisStore, lease: &Lease, keep: u64) -> Result<u64> {
+    let keep = keep.min(KEEP_MAX);
+    let arguments = |command| owned(store, command, lease).arg(keep);
+    let reply = store.server.run(&store.scripts.trim, arguments).await;
     reply.map_err(|failure| failure.fenced(lease))?.number()
+}
+
+/// See [`Store::reset_group`](crate::Store::reset_group).
+pub(super) async fn reset(
+    store: &RedisStore,
+    group: &GroupName,
+    partition: &Partition,
+    start: Start,
+) -> Result<()> {
+    partition.stream.check_ownable(group, partition.index)?;
+    let position = match start {
+        Start::End => "$".to_owned(),
+        Start::Beginning => EntryId::ZERO.to_string(),
+        Start::After(id) => id.to_string(),
+        Start::Time(ms) => EntryId::last_before_ms(ms).to_string(),
+    };
+    let arguments =
+        |command| unowned(store, command, group, partition, None).arg(position.as_str());
+    store
+        .server
+        .run(&store.scripts.reset, arguments)
+        .await?
+        .text()?;
+    Ok(())
 }
 
 /// See [`Store::lag`](crate::Store::lag). Where the server has lost count of what was delivered,
@@ -71,7 +97,7 @@ pub(super) async fn lag(
 }
 
 async fn lag_of(store: &RedisStore, group: &GroupName, partition: &Partition) -> Result<Lag> {
-    let key = keys::entries(partition);
+    let key = store.keys.entries(partition);
     let mut reply = store
         .server
         .run(&store.scripts.lag, |command| {

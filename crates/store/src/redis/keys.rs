@@ -1,82 +1,244 @@
 //! Every Redis key of Tidegate is built here, and nowhere else; `docs/keys.md` says of each its
 //! type, writer, readers and lifetime.
 //!
-//! All keys of a partition carry the hash tag `{shard_N}`, so that a script over them touches one
-//! slot of a Cluster. The stream's key is byte for byte the one that Hyperswitch's producers and
-//! its drainer use, braces included.
+//! There are two layouts. A drain's stream has the keys of Hyperswitch's drainer, byte for byte,
+//! braces included. An app's stream has those of runnel; on a Cluster the part after the prefix
+//! is wrapped in a hash tag. In both, all keys of a partition are in one slot of a Cluster, and so
+//! are all keys of a group's membership: a script touches one of the two, never both.
 
-use crate::lease::Lease;
-use crate::stream::{GroupName, Partition, StreamName};
+use crate::lease::WorkerId;
+use crate::stream::{GroupName, Kind, Partition, StreamName};
 
 /// The drain's consumer group. Its lease is the ancestor's own lock, so that Hyperswitch's
 /// drainer (`SET <stream>_in_use true NX EX 300`) and Tidegate's never work on a shard together.
 const DRAIN_GROUP: &str = "tidegate_drain";
 
-/// The stream that holds a partition's entries.
-pub(super) fn entries(partition: &Partition) -> String {
-    format!("{{shard_{}}}_{}", partition.index, partition.stream)
+/// Builds the keys for one server, or for one Cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    is_cluster: bool,
 }
 
-/// What was appended for a request id. It begins with another prefix than any other key, and has
-/// the hash tag of the partition's entries.
-pub(super) fn sent(partition: &Partition, request_id: &[u8]) -> Vec<u8> {
-    [b"__sent:", entries(partition).as_bytes(), b":", request_id].concat()
-}
+impl Keys {
+    /// The keys for a standalone server, or for a Cluster.
+    pub(super) fn new(is_cluster: bool) -> Self {
+        Self { is_cluster }
+    }
 
-/// The lease of a group on a partition.
-pub(super) fn lease(group: &GroupName, partition: &Partition) -> String {
-    let entries = entries(partition);
-    if group.as_str() == DRAIN_GROUP {
-        format!("{entries}_in_use")
-    } else {
-        format!("{entries}_in_use:{group}")
+    /// The stream that holds a partition's entries.
+    pub(super) fn entries(self, partition: &Partition) -> String {
+        let Partition { stream, index } = partition;
+        match stream.kind() {
+            Kind::Sharded => sharded(partition),
+            Kind::OfApp => self.tagged("__strm", &format!("{stream}.{index}"), ""),
+            // Never written: there is nothing to read there.
+            Kind::Leadership { app } => self.tagged("__strm", &format!("{app}.{index}"), ""),
+            Kind::Control(of) => self.tagged("__ctrl", &of.stream, of.group.as_str()),
+            Kind::Parked(of) => self.of_partition("__park", &of.stream, &of.group, partition.index),
+        }
+    }
+
+    /// The lease of a group on a partition: the id of the worker that holds it.
+    pub(super) fn lease(self, group: &GroupName, partition: &Partition) -> String {
+        match partition.stream.kind() {
+            Kind::Sharded if group.as_str() == DRAIN_GROUP => {
+                format!("{}_in_use", sharded(partition))
+            }
+            Kind::Sharded => format!("{}_in_use:{group}", sharded(partition)),
+            Kind::Leadership { app } => self.tagged("__lead", app, ""),
+            _ => self.owned("__lock", group, partition),
+        }
+    }
+
+    /// The last epoch that was handed out to a group on a partition.
+    pub(super) fn epoch(self, group: &GroupName, partition: &Partition) -> String {
+        match partition.stream.kind() {
+            Kind::Sharded => format!("{}_epoch:{group}", sharded(partition)),
+            _ => self.owned("__epch", group, partition),
+        }
+    }
+
+    /// The marks of a group on a partition.
+    pub(super) fn marks(self, group: &GroupName, partition: &Partition) -> String {
+        match partition.stream.kind() {
+            Kind::Sharded => format!("{}_marks:{group}", sharded(partition)),
+            _ => self.owned("__mark", group, partition),
+        }
+    }
+
+    /// The members of a group.
+    pub(super) fn members(self, stream: &StreamName, group: &GroupName) -> String {
+        match members_of(stream) {
+            Some(path) => self.tagged("__memb", path, group.as_str()),
+            None => format!("{{{stream}}}_workers:{group}"),
+        }
+    }
+
+    /// What stands before a worker's id in the key of its beat; none where a group has no such
+    /// keys.
+    pub(super) fn beats(self, stream: &StreamName, group: &GroupName) -> Option<String> {
+        let path = members_of(stream)?;
+        Some(self.tagged("__beat", path, group.as_str()) + ".")
+    }
+
+    /// A worker's sign of life.
+    pub(super) fn beat(prefix: &str, worker: WorkerId) -> String {
+        format!("{prefix}{worker}")
+    }
+
+    /// A key that belongs to a group on a partition of an app. A leadership is the app's, whatever
+    /// the group.
+    fn owned(self, prefix: &str, group: &GroupName, partition: &Partition) -> String {
+        match partition.stream.kind() {
+            Kind::Leadership { app } => self.tagged(prefix, app, ""),
+            Kind::Control(of) | Kind::Parked(of) => {
+                self.of_partition(prefix, &of.stream, group, partition.index)
+            }
+            Kind::OfApp | Kind::Sharded => {
+                self.of_partition(prefix, partition.stream.as_str(), group, partition.index)
+            }
+        }
+    }
+
+    fn of_partition(self, prefix: &str, stream: &str, group: &GroupName, index: u32) -> String {
+        if self.is_cluster {
+            format!("{prefix}:{{{stream}.{index}}}.{group}")
+        } else {
+            format!("{prefix}:{stream}.{group}.{index}")
+        }
+    }
+
+    /// `<prefix>:<tag>.<rest>`, where the tag alone decides on the slot.
+    fn tagged(self, prefix: &str, tag: &str, rest: &str) -> String {
+        let dot = if rest.is_empty() { "" } else { "." };
+        if self.is_cluster {
+            format!("{prefix}:{{{tag}}}{dot}{rest}")
+        } else {
+            format!("{prefix}:{tag}{dot}{rest}")
+        }
+    }
+
+    /// What was appended for a request id. It begins with another prefix than any other key, and
+    /// has the hash tag of the partition's entries.
+    pub(super) fn sent(self, partition: &Partition, request_id: &[u8]) -> Vec<u8> {
+        let entries = self.entries(partition);
+        [b"__sent:", entries.as_bytes(), b":", request_id].concat()
     }
 }
 
-/// The last epoch that was handed out to a group on a partition.
-pub(super) fn epoch(group: &GroupName, partition: &Partition) -> String {
-    format!("{}_epoch:{group}", entries(partition))
+fn sharded(partition: &Partition) -> String {
+    format!("{{shard_{}}}_{}", partition.index, partition.stream)
 }
 
-/// The workers of a group that are alive.
-pub(super) fn workers(stream: &StreamName, group: &GroupName) -> String {
-    format!("{{{stream}}}_workers:{group}")
-}
-
-/// What the lease's key holds while this lease lasts. It is different for every owner and every
-/// epoch, so that comparing it is the fence.
-pub(super) fn lease_value(lease: &Lease) -> String {
-    format!("{}:{}", lease.epoch, lease.worker)
+/// In runnel's layout, whose members they are: an app's stream's, or those who would lead.
+fn members_of(stream: &StreamName) -> Option<&str> {
+    match stream.kind() {
+        Kind::Sharded => None,
+        Kind::OfApp => Some(stream.as_str()),
+        Kind::Leadership { app } => Some(app),
+        Kind::Control(of) | Kind::Parked(of) => Some(&of.stream),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::{Epoch, WorkerId};
 
-    fn partition() -> Partition {
-        StreamName::new("DRAINER_STREAM").unwrap().partition(5)
+    const STANDALONE: Keys = Keys { is_cluster: false };
+    const CLUSTER: Keys = Keys { is_cluster: true };
+
+    fn group(name: &str) -> GroupName {
+        GroupName::new(name).unwrap()
+    }
+
+    /// All keys of a group on a partition.
+    fn keys_of(keys: Keys, group: &GroupName, partition: &Partition) -> Vec<String> {
+        let stream = &partition.stream;
+        let worker = WorkerId::new(uuid::Uuid::nil());
+        let mut all = vec![
+            keys.entries(partition),
+            keys.lease(group, partition),
+            keys.epoch(group, partition),
+            keys.marks(group, partition),
+            keys.members(stream, group),
+        ];
+        all.extend(keys.beats(stream, group).map(|p| Keys::beat(&p, worker)));
+        all.extend(stream.control(group).map(|s| keys.entries(&s.partition(0))));
+        all.extend(
+            stream
+                .parked(group)
+                .map(|s| keys.entries(&s.partition(partition.index))),
+        );
+        all
     }
 
     #[test]
-    fn key_names_are_the_documented_ones() {
-        let drain = GroupName::new("tidegate_drain").unwrap();
-        let other = GroupName::new("audit").unwrap();
-        let partition = partition();
+    fn a_drains_keys_are_the_ancestors() {
+        let partition = StreamName::new("DRAINER_STREAM").unwrap().partition(5);
+        for keys in [STANDALONE, CLUSTER] {
+            assert_eq!(
+                keys_of(keys, &group("tidegate_drain"), &partition),
+                [
+                    "{shard_5}_DRAINER_STREAM",
+                    "{shard_5}_DRAINER_STREAM_in_use",
+                    "{shard_5}_DRAINER_STREAM_epoch:tidegate_drain",
+                    "{shard_5}_DRAINER_STREAM_marks:tidegate_drain",
+                    "{DRAINER_STREAM}_workers:tidegate_drain",
+                ]
+            );
+            assert_eq!(
+                keys.lease(&group("audit"), &partition),
+                "{shard_5}_DRAINER_STREAM_in_use:audit"
+            );
+        }
+    }
 
-        assert_eq!(entries(&partition), "{shard_5}_DRAINER_STREAM");
-        assert_eq!(lease(&drain, &partition), "{shard_5}_DRAINER_STREAM_in_use");
+    #[test]
+    fn an_apps_keys_are_runnels() {
+        let partition = StreamName::of_app("shop", "orders").unwrap().partition(5);
         assert_eq!(
-            lease(&other, &partition),
-            "{shard_5}_DRAINER_STREAM_in_use:audit"
+            keys_of(STANDALONE, &group("settle"), &partition),
+            [
+                "__strm:shop.orders.5",
+                "__lock:shop.orders.settle.5",
+                "__epch:shop.orders.settle.5",
+                "__mark:shop.orders.settle.5",
+                "__memb:shop.orders.settle",
+                "__beat:shop.orders.settle.AAAAAAAAAAAAAAAAAAAAAA",
+                "__ctrl:shop.orders.settle",
+                "__park:shop.orders.settle.5",
+            ]
         );
+    }
+
+    #[test]
+    fn on_a_cluster_the_keys_of_a_partition_are_in_one_slot() {
+        let partition = StreamName::of_app("shop", "orders").unwrap().partition(5);
         assert_eq!(
-            epoch(&drain, &partition),
-            "{shard_5}_DRAINER_STREAM_epoch:tidegate_drain"
+            keys_of(CLUSTER, &group("settle"), &partition),
+            [
+                "__strm:{shop.orders.5}",
+                "__lock:{shop.orders.5}.settle",
+                "__epch:{shop.orders.5}.settle",
+                "__mark:{shop.orders.5}.settle",
+                "__memb:{shop.orders}.settle",
+                "__beat:{shop.orders}.settle.AAAAAAAAAAAAAAAAAAAAAA",
+                "__ctrl:{shop.orders}.settle",
+                "__park:{shop.orders.5}.settle",
+            ]
         );
+    }
+
+    #[test]
+    fn a_leadership_is_the_apps_whatever_the_group() {
+        let partition = StreamName::leadership("shop").unwrap().partition(0);
+        assert_eq!(STANDALONE.lease(&group("any"), &partition), "__lead:shop");
+        assert_eq!(CLUSTER.lease(&group("any"), &partition), "__lead:{shop}");
+        assert_eq!(STANDALONE.epoch(&group("any"), &partition), "__epch:shop");
+        assert_eq!(STANDALONE.marks(&group("any"), &partition), "__mark:shop");
         assert_eq!(
-            workers(&partition.stream, &drain),
-            "{DRAINER_STREAM}_workers:tidegate_drain"
+            STANDALONE.members(&partition.stream, &group("any")),
+            "__memb:shop.any"
         );
     }
 
@@ -88,25 +250,22 @@ mod tests {
             "`{shard_N}_<stream>_in_use`",
             "`{shard_N}_<stream>_in_use:<group>`",
             "`{shard_N}_<stream>_epoch:<group>`",
+            "`{shard_N}_<stream>_marks:<group>`",
             "`{<stream>}_workers:<group>`",
+            "`__strm:<app>.<stream>.N`",
+            "`__lock:<app>.<stream>.<group>.N`",
+            "`__epch:<app>.<stream>.<group>.N`",
+            "`__mark:<app>.<stream>.<group>.N`",
+            "`__park:<app>.<stream>.<group>.N`",
+            "`__memb:<app>.<stream>.<group>`",
+            "`__beat:<app>.<stream>.<group>.<worker id>`",
+            "`__ctrl:<app>.<stream>.<group>`",
+            "`__lead:<app>`",
+            "`__epch:<app>`",
+            "`__mark:<app>`",
             "`__sent:{shard_N}_<stream>:<request id>`",
         ] {
             assert!(document.contains(pattern), "docs/keys.md lacks {pattern}");
         }
-    }
-
-    #[test]
-    fn a_lease_is_told_apart_by_epoch_and_worker() {
-        let worker: WorkerId = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap();
-        let lease = Lease {
-            group: GroupName::new("tidegate_drain").unwrap(),
-            partition: partition(),
-            worker,
-            epoch: Epoch(7),
-        };
-        assert_eq!(
-            lease_value(&lease),
-            "7:67e55044-10b1-426f-9247-bb680e5fe0c8"
-        );
     }
 }

@@ -1,15 +1,17 @@
 //! Leases: who may act for a group on a partition.
 //!
-//! A lease is a key that expires, with the owner and the epoch for its value; the epoch is a
-//! counter that doesn't expire. Taking a lease steps the counter in the same script, so no epoch
+//! A lease is a key that expires, with the owner's id for its value; the epoch is a counter that
+//! doesn't expire. A lease is held by the owner that is named and by the epoch that was handed
+//! out last, both. Taking a lease steps the counter in the same script, so no epoch
 //! is handed out twice by a server that keeps its memory; a server that has lost it is told by the
 //! caller's `floor`. If the process dies here, its leases end by themselves.
 
 use std::time::Duration;
 
 use futures::future::join_all;
+use rustis::resp::CommandBuilder;
 
-use super::{RedisStore, Result, keys};
+use super::{RedisStore, Result};
 use crate::Error;
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::stream::{GroupName, Partition};
@@ -33,7 +35,11 @@ pub(super) async fn try_acquire(
             "epoch {floor}: at most {EPOCH_MAX} can be counted"
         )));
     }
-    let (lease, epoch) = (keys::lease(group, partition), keys::epoch(group, partition));
+    partition.stream.check_ownable(group, partition.index)?;
+    let (lease, epoch) = (
+        store.keys.lease(group, partition),
+        store.keys.epoch(group, partition),
+    );
     let mut reply = store
         .server
         .run(&store.scripts.acquire, |command| {
@@ -50,12 +56,14 @@ pub(super) async fn try_acquire(
         return Ok(None);
     };
     let epoch = parse(&epoch).ok_or_else(|| Error::Corrupt("an epoch is not a number".into()))?;
-    Ok(Some(Lease {
+    let lease = Lease {
         group: group.clone(),
         partition: partition.clone(),
         worker,
         epoch: Epoch(epoch),
-    }))
+    };
+    store.holdings.add(&lease);
+    Ok(Some(lease))
 }
 
 /// See [`Store::renew_leases`](crate::Store::renew_leases).
@@ -65,20 +73,15 @@ pub(super) async fn renew(
     ttl: Duration,
 ) -> Result<Vec<bool>> {
     let renewals = leases.iter().map(|lease| async move {
-        let key = keys::lease(&lease.group, &lease.partition);
-        let value = keys::lease_value(lease);
-        let arguments = |command: rustis::resp::CommandBuilder| {
-            command
-                .arg(1)
-                .key(key.as_str())
-                .arg(value.as_str())
-                .arg(ttl_ms(ttl))
-        };
+        let arguments = |command| held(store, command, lease).arg(ttl_ms(ttl));
         let renewed = store
             .server
             .run(&store.scripts.renew, arguments)
             .await?
             .number()?;
+        if renewed == 0 {
+            store.holdings.remove(lease);
+        }
         Ok(renewed == 1)
     });
     join_all(renewals).await.into_iter().collect()
@@ -86,16 +89,24 @@ pub(super) async fn renew(
 
 /// See [`Store::release_lease`](crate::Store::release_lease).
 pub(super) async fn release(store: &RedisStore, lease: &Lease) -> Result<()> {
-    let key = keys::lease(&lease.group, &lease.partition);
-    let value = keys::lease_value(lease);
+    let arguments = |command| held(store, command, lease);
+    store.holdings.remove(lease);
     store
         .server
-        .run(&store.scripts.release, |command| {
-            command.arg(1).key(key.as_str()).arg(value.as_str())
-        })
+        .run(&store.scripts.release, arguments)
         .await?
         .number()?;
     Ok(())
+}
+
+/// The keys and arguments by which a lease is known to be held.
+fn held(store: &RedisStore, command: CommandBuilder, lease: &Lease) -> CommandBuilder {
+    command
+        .arg(2)
+        .key(store.keys.lease(&lease.group, &lease.partition))
+        .key(store.keys.epoch(&lease.group, &lease.partition))
+        .arg(lease.worker.to_string())
+        .arg(lease.epoch.0)
 }
 
 /// See [`Store::lease_holders`](crate::Store::lease_holders).
@@ -115,39 +126,35 @@ async fn holder(
     group: &GroupName,
     partition: &Partition,
 ) -> Result<Option<LeaseHolder>> {
-    let key = keys::lease(group, partition);
+    let (lease, epoch) = (
+        store.keys.lease(group, partition),
+        store.keys.epoch(group, partition),
+    );
     let mut reply = store
         .server
         .run(&store.scripts.holder, |command| {
-            command.arg(1).key(key.as_str())
+            command.arg(2).key(lease.as_str()).key(epoch.as_str())
         })
         .await?;
     if reply.optional_list()?.is_none() {
         return Ok(None);
     }
-    let value = reply.text()?;
+    let (worker, epoch) = (reply.text()?, reply.number()?);
     // A lock without an end, which only a stranger can have set, is -1.
     let ends_in_ms = u64::try_from(reply.integer()?).unwrap_or(u64::MAX);
-    Ok(Some(holder_from(&value, ends_in_ms)))
+    Ok(Some(holder_from(&worker, Epoch(epoch), ends_in_ms)))
 }
 
-/// A value that is not `<epoch>:<worker>` was written by a program that is not Tidegate.
-fn holder_from(value: &[u8], ends_in_ms: u64) -> LeaseHolder {
-    let ours = std::str::from_utf8(value).ok().and_then(|value| {
-        let (epoch, worker) = value.split_once(':')?;
-        Some((Epoch(epoch.parse().ok()?), worker.parse().ok()?))
-    });
-    match ours {
-        Some((epoch, worker)) => LeaseHolder {
-            worker: Some(worker),
-            epoch,
-            ends_in_ms,
-        },
-        None => LeaseHolder {
-            worker: None,
-            epoch: Epoch::default(),
-            ends_in_ms,
-        },
+/// A value that is no worker's id was written by a program that is not Tidegate, and the epoch
+/// is that of an earlier owner.
+fn holder_from(value: &[u8], epoch: Epoch, ends_in_ms: u64) -> LeaseHolder {
+    let worker = std::str::from_utf8(value)
+        .ok()
+        .and_then(|value| value.parse().ok());
+    LeaseHolder {
+        worker,
+        epoch: worker.map_or(Epoch::default(), |_| epoch),
+        ends_in_ms,
     }
 }
 
@@ -173,24 +180,20 @@ mod tests {
             epoch: Epoch(0),
             ends_in_ms: 5,
         };
-        for value in [
-            "true",
-            "",
-            "7",
-            "7:",
-            ":",
-            "x:67e55044-10b1-426f-9247-bb680e5fe0c8",
-        ] {
-            assert_eq!(holder_from(value.as_bytes(), 5), expected, "{value:?}");
+        for value in ["true", "", "7", "7:", ":"] {
+            assert_eq!(
+                holder_from(value.as_bytes(), Epoch(7), 5),
+                expected,
+                "{value:?}"
+            );
         }
     }
 
     #[test]
     fn our_own_value_is_read_back() {
         let worker = WorkerId::random();
-        let holder = holder_from(format!("7:{worker}").as_bytes(), 5);
         assert_eq!(
-            holder,
+            holder_from(worker.to_string().as_bytes(), Epoch(7), 5),
             LeaseHolder {
                 worker: Some(worker),
                 epoch: Epoch(7),

@@ -26,6 +26,9 @@ mod group;
 mod held;
 mod keys;
 mod lease;
+mod mark;
+mod members;
+mod park;
 mod read;
 mod reply;
 mod router;
@@ -36,10 +39,13 @@ mod topology;
 mod wait;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use rustis::client::ServerConfig;
 use rustis::resp::cmd;
 use tokio::sync::Notify;
 
@@ -47,6 +53,8 @@ pub use self::address::RedisUrl;
 use self::durable::Durable;
 use self::entry_size::EntrySize;
 use self::held::HeldCounts;
+use self::keys::Keys;
+use self::members::Holdings;
 use self::script::Scripts;
 use self::server::Server;
 use self::wait::Waiter;
@@ -54,7 +62,8 @@ use crate::Result;
 use crate::append::{AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
-use crate::port::{Fetch, Lag, ReadLimit, Store};
+use crate::parked::ParkedEntry;
+use crate::port::{Fetch, Lag, ReadLimit, Start, Store};
 use crate::stream::{GroupName, Partition, StreamName};
 
 /// The store on a Redis or Valkey server. It owns up to three connections, one for all short
@@ -62,6 +71,8 @@ use crate::stream::{GroupName, Partition, StreamName};
 pub struct RedisStore {
     server: Server,
     scripts: Scripts,
+    keys: Keys,
+    holdings: Holdings,
     waiter: Waiter,
     durable: Durable,
     held: HeldCounts,
@@ -77,13 +88,16 @@ impl RedisStore {
     /// [`Error::Invalid`](crate::Error) where the URL can't be used.
     pub async fn connect(url: &RedisUrl) -> Result<Self> {
         let config = settings::for_commands(url)?;
-        let waiter = Waiter::new(&config);
+        let keys = Keys::new(matches!(config.server, ServerConfig::Cluster(_)));
+        let waiter = Waiter::new(&config, keys);
         let durable = Durable::new(&config);
         let server = Server::connect(config).await?;
         let scripts = Scripts::load(&server).await?;
         Ok(Self {
             server,
             scripts,
+            keys,
+            holdings: Holdings::default(),
             waiter,
             durable,
             held: HeldCounts::default(),
@@ -141,8 +155,56 @@ impl Store for RedisStore {
         group::acknowledge_through(self, lease, through).await
     }
 
-    async fn trim(&self, lease: &Lease) -> Result<u64> {
-        group::trim(self, lease).await
+    async fn trim(&self, lease: &Lease, keep: u64) -> Result<u64> {
+        group::trim(self, lease, keep).await
+    }
+
+    async fn reset_group(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        start: Start,
+    ) -> Result<()> {
+        group::reset(self, group, partition, start).await
+    }
+
+    async fn park(&self, lease: &Lease, entries: Vec<ParkedEntry>) -> Result<()> {
+        park::park(self, lease, entries).await
+    }
+
+    async fn unpark(&self, lease: &Lease, parked_ids: &[EntryId]) -> Result<u64> {
+        park::unpark(self, lease, parked_ids).await
+    }
+
+    async fn put_mark(&self, lease: &Lease, name: &str, value: Option<Bytes>) -> Result<()> {
+        mark::put(self, lease, name, value).await
+    }
+
+    async fn marks(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+    ) -> Result<BTreeMap<String, Bytes>> {
+        mark::all(self, group, partition).await
+    }
+
+    async fn set_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+        value: Bytes,
+    ) -> Result<()> {
+        mark::set(self, group, partition, name, value).await
+    }
+
+    async fn clear_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+    ) -> Result<bool> {
+        mark::clear(self, group, partition, name).await
     }
 
     async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {

@@ -7,11 +7,11 @@
 
 use rustis::resp::{CommandBuilder, cmd};
 
-use super::{RedisStore, Result, keys};
+use super::{RedisStore, Result};
 use crate::entry::{Entry, EntryId};
 use crate::lease::Lease;
 use crate::port::{Fetch, ReadLimit};
-use crate::stream::Partition;
+use crate::stream::{GroupName, Partition};
 
 /// The largest number of entries that the server takes for a limit.
 const COUNT_MAX: usize = 1 << 62;
@@ -30,7 +30,7 @@ pub(super) async fn read_after(
         return Ok(Vec::new());
     }
     let command = cmd("XRANGE")
-        .key(keys::entries(partition))
+        .key(store.keys.entries(partition))
         .arg(format!("({after}"))
         .arg("+")
         .arg("COUNT")
@@ -53,7 +53,7 @@ pub(super) async fn fetch(
         Fetch::Pending(after) => after.to_string(),
     };
     let count = store.entry_size.entries_within(limit).min(COUNT_MAX);
-    let arguments = |command| owned(command, lease).arg(count).arg(after.as_str());
+    let arguments = |command| owned(store, command, lease).arg(count).arg(after.as_str());
     let reply = store.server.run(&store.scripts.fetch, arguments).await;
     let mut entries = reply.map_err(|failure| failure.fenced(lease))?.entries()?;
     store.entry_size.learn(&entries);
@@ -67,13 +67,53 @@ pub(super) async fn fetch(
 }
 
 /// The keys and arguments with which every fenced script begins.
-pub(super) fn owned(command: CommandBuilder, lease: &Lease) -> CommandBuilder {
-    command
-        .arg(2)
-        .key(keys::entries(&lease.partition))
-        .key(keys::lease(&lease.group, &lease.partition))
-        .arg(keys::lease_value(lease))
+pub(super) fn owned(store: &RedisStore, command: CommandBuilder, lease: &Lease) -> CommandBuilder {
+    owned_with(store, command, lease, None)
+}
+
+/// The same, with one more key of the partition's slot.
+pub(super) fn owned_with(
+    store: &RedisStore,
+    command: CommandBuilder,
+    lease: &Lease,
+    fourth: Option<&str>,
+) -> CommandBuilder {
+    keys_of(store, command, &lease.group, &lease.partition, fourth)
+        .arg(lease.worker.to_string())
+        .arg(lease.epoch.0)
         .arg(lease.group.as_str())
+}
+
+/// As many keys and arguments, for a script that is run without the fence.
+pub(super) fn unowned(
+    store: &RedisStore,
+    command: CommandBuilder,
+    group: &GroupName,
+    partition: &Partition,
+    fourth: Option<&str>,
+) -> CommandBuilder {
+    keys_of(store, command, group, partition, fourth)
+        .arg("")
+        .arg("")
+        .arg(group.as_str())
+}
+
+fn keys_of(
+    store: &RedisStore,
+    command: CommandBuilder,
+    group: &GroupName,
+    partition: &Partition,
+    fourth: Option<&str>,
+) -> CommandBuilder {
+    let command = command
+        .arg(3 + u32::from(fourth.is_some()))
+        .key(store.keys.entries(partition))
+        .key(store.keys.lease(group, partition))
+        .key(store.keys.epoch(group, partition));
+    match fourth {
+        Some(key) => command.key(key),
+        None => command,
+    }
 }
 
 /// Drops what lies behind the entry that crosses the limit of bytes, which the average let in.

@@ -151,6 +151,16 @@ impl Reply {
         Ok(streams)
     }
 
+    /// Names and values, which RESP3 has as a map and RESP2 as a list of both in turn.
+    pub(super) fn pairs(&mut self) -> Result<Vec<(Bytes, Bytes)>> {
+        let len = match self.item()? {
+            Item::Map(len) => len,
+            Item::List(len) if len % 2 == 0 => len / 2,
+            _ => return Err(unexpected("names and values")),
+        };
+        (0..len).map(|_| Ok((self.text()?, self.text()?))).collect()
+    }
+
     fn fields(&mut self) -> Result<Vec<Field>> {
         let Some(len) = self.optional_list()? else {
             return Ok(Vec::new());

@@ -22,6 +22,11 @@ pub(super) struct Scripts {
     pub(super) acknowledge: Script,
     pub(super) acknowledge_through: Script,
     pub(super) trim: Script,
+    pub(super) reset: Script,
+    pub(super) park: Script,
+    pub(super) unpark: Script,
+    pub(super) put_mark: Script,
+    pub(super) set_mark: Script,
     pub(super) lag: Script,
     pub(super) acquire: Script,
     pub(super) renew: Script,
@@ -29,6 +34,9 @@ pub(super) struct Scripts {
     pub(super) holder: Script,
     pub(super) beat: Script,
     pub(super) workers: Script,
+    pub(super) member_beat: Script,
+    pub(super) member_leave: Script,
+    pub(super) member_list: Script,
 }
 
 /// The text of a script, made of one or more files.
@@ -50,6 +58,11 @@ impl Scripts {
             acknowledge: load(server, text!("fence", "acknowledge")).await?,
             acknowledge_through: load(server, text!("fence", "acknowledge_through")).await?,
             trim: load(server, text!("fence", "ids", "trim")).await?,
+            reset: load(server, text!("reset")).await?,
+            park: load(server, text!("fence", "park")).await?,
+            unpark: load(server, text!("fence", "unpark")).await?,
+            put_mark: load(server, text!("fence", "put_mark")).await?,
+            set_mark: load(server, text!("put_mark")).await?,
             lag: load(server, text!("ids", "lag")).await?,
             acquire: load(server, text!("acquire")).await?,
             renew: load(server, text!("renew")).await?,
@@ -57,6 +70,9 @@ impl Scripts {
             holder: load(server, text!("holder")).await?,
             beat: load(server, text!("beat")).await?,
             workers: load(server, text!("workers")).await?,
+            member_beat: load(server, text!("members", "member_beat")).await?,
+            member_leave: load(server, text!("members", "member_leave")).await?,
+            member_list: load(server, text!("members", "member_list")).await?,
         })
     }
 }

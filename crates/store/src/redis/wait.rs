@@ -31,11 +31,12 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
+use super::Result;
 use super::failure::Failure;
+use super::keys::Keys;
 use super::reply::Reply;
 use super::server::{Server, connect, send};
 use super::settings::{self, COMMAND_TIMEOUT};
-use super::{Result, keys};
 use crate::entry::EntryId;
 use crate::stream::Partition;
 
@@ -64,6 +65,7 @@ const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The connection that waits, one caller at a time.
 pub(super) struct Waiter {
     config: Config,
+    keys: Keys,
     is_cluster: bool,
     reader: Mutex<Option<Reader>>,
 }
@@ -75,8 +77,9 @@ struct Reader {
 
 impl Waiter {
     /// A waiter that connects when it is first used.
-    pub(super) fn new(commands: &Config) -> Self {
+    pub(super) fn new(commands: &Config, keys: Keys) -> Self {
         Self {
+            keys,
             config: settings::for_waiting(commands),
             is_cluster: settings::is_cluster(commands),
             reader: Mutex::new(None),
@@ -112,7 +115,7 @@ impl Waiter {
         };
 
         if self.is_cluster {
-            return look_until(server, positions, deadline, interrupted).await;
+            return look_until(server, self.keys, positions, deadline, interrupted).await;
         }
         loop {
             let reader = match slot.take() {
@@ -124,6 +127,7 @@ impl Waiter {
                 .min(reader.block_max);
             let read = BlockingRead {
                 server,
+                keys: self.keys,
                 reader: &reader,
                 positions,
                 block,
@@ -155,6 +159,7 @@ impl Waiter {
 /// Looks at the partitions of a Cluster until there is news, the deadline, or an interrupt.
 async fn look_until(
     server: &Server,
+    keys: Keys,
     positions: &[(Partition, EntryId)],
     deadline: Instant,
     mut interrupted: Pin<&mut Notified<'_>>,
@@ -163,7 +168,7 @@ async fn look_until(
     let pause_max = LOOK_PAUSE_MAX.max(LOOK_PAUSE_PER_PARTITION.saturating_mul(partitions));
     let mut pause = LOOK_PAUSE_MIN;
     loop {
-        let found = look(server, positions).await?;
+        let found = look(server, keys, positions).await?;
         let now = Instant::now();
         if !found.is_empty() || now >= deadline {
             return Ok(found);
@@ -178,11 +183,15 @@ async fn look_until(
 }
 
 /// The indexes of those positions after which there is an entry now.
-async fn look(server: &Server, positions: &[(Partition, EntryId)]) -> Result<Vec<usize>> {
+async fn look(
+    server: &Server,
+    keys: Keys,
+    positions: &[(Partition, EntryId)],
+) -> Result<Vec<usize>> {
     let mut found = Vec::new();
     let mut indexes = 0..positions.len();
     for some in positions.chunks(LOOKS_AT_ONCE) {
-        let looks = some.iter().map(|position| has_news(server, position));
+        let looks = some.iter().map(|position| has_news(server, keys, position));
         for (has_news, i) in join_all(looks).await.into_iter().zip(indexes.by_ref()) {
             if has_news? {
                 found.push(i);
@@ -192,15 +201,16 @@ async fn look(server: &Server, positions: &[(Partition, EntryId)]) -> Result<Vec
     Ok(found)
 }
 
-async fn has_news(server: &Server, position: &(Partition, EntryId)) -> Result<bool> {
+async fn has_news(server: &Server, keys: Keys, position: &(Partition, EntryId)) -> Result<bool> {
     let position = std::slice::from_ref(position);
-    let reply = server.call(command(position, Duration::ZERO)).await?;
-    Ok(!with_news(position, reply)?.is_empty())
+    let reply = server.call(command(keys, position, Duration::ZERO)).await?;
+    Ok(!with_news(keys, position, reply)?.is_empty())
 }
 
 /// One `XREAD` from its sending to its end.
 struct BlockingRead<'a> {
     server: &'a Server,
+    keys: Keys,
     reader: &'a Reader,
     positions: &'a [(Partition, EntryId)],
     block: Duration,
@@ -214,7 +224,7 @@ impl BlockingRead<'_> {
         let may_unblock = self.reader.block_max == BLOCK_MAX;
         let mut reply = pin!(send(
             &self.reader.client,
-            command(self.positions, self.block)
+            command(self.keys, self.positions, self.block)
         ));
         let overdue = Instant::now() + self.block + REPLY_MARGIN;
         let mut again = interval_at(Instant::now() + UNBLOCK_AGAIN, UNBLOCK_AGAIN);
@@ -224,7 +234,7 @@ impl BlockingRead<'_> {
         loop {
             tokio::select! {
                 biased;
-                reply = &mut reply => return Ok((with_news(self.positions, reply?)?, stop)),
+                reply = &mut reply => return Ok((with_news(self.keys, self.positions, reply?)?, stop)),
                 () = sleep_until(overdue) => return Err(Failure::TimedOut.into()),
                 () = interrupted.as_mut(), if !stop => stop = true,
                 _ = again.tick(), if stop => {}
@@ -238,7 +248,7 @@ impl BlockingRead<'_> {
 }
 
 /// Reads one entry after each position. All keys are in one command, as a standalone server allows.
-fn command(positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilder {
+fn command(keys: Keys, positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilder {
     let mut command = cmd("XREAD").arg("COUNT").arg(1);
     // Rounded up, so that the last millisecond is waited for and not spun away; `BLOCK 0` would
     // be for ever.
@@ -247,7 +257,7 @@ fn command(positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilde
     }
     command = command.arg("STREAMS");
     for (partition, _) in positions {
-        command = command.key(keys::entries(partition));
+        command = command.key(keys.entries(partition));
     }
     positions.iter().fold(command, |command, (_, after)| {
         command.arg(after.to_string())
@@ -255,7 +265,11 @@ fn command(positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilde
 }
 
 /// The indexes of those positions after which the reply has an entry.
-fn with_news(positions: &[(Partition, EntryId)], mut reply: Reply) -> Result<Vec<usize>> {
+fn with_news(
+    keys: Keys,
+    positions: &[(Partition, EntryId)],
+    mut reply: Reply,
+) -> Result<Vec<usize>> {
     let newest: HashMap<Bytes, EntryId> = reply
         .streams()?
         .into_iter()
@@ -266,7 +280,7 @@ fn with_news(positions: &[(Partition, EntryId)], mut reply: Reply) -> Result<Vec
     }
     let has_news = |(partition, after): &(Partition, EntryId)| {
         newest
-            .get(keys::entries(partition).as_bytes())
+            .get(keys.entries(partition).as_bytes())
             .is_some_and(|id| id > after)
     };
     Ok((0..)

@@ -1,6 +1,7 @@
 //! Workers: who of a group is alive, by the server's clock.
 //!
-//! A worker that dies stops beating; its last beat runs out, and the next beat of any other
+//! A drain's workers are in a sorted set, each with the time at which it is taken for dead; an
+//! app's are [members](super::members) as runnel has them. A worker that dies stops beating; its last beat runs out, and the next beat of any other
 //! removes it. Nothing here touches leases.
 
 use std::time::Duration;
@@ -9,7 +10,8 @@ use bytes::Bytes;
 use rustis::resp::cmd;
 
 use super::lease::ttl_ms;
-use super::{RedisStore, Result, keys};
+use super::members::Group;
+use super::{RedisStore, Result};
 use crate::Error;
 use crate::lease::WorkerId;
 use crate::stream::{GroupName, StreamName};
@@ -22,7 +24,10 @@ pub(super) async fn beat(
     worker: WorkerId,
     ttl: Duration,
 ) -> Result<Vec<WorkerId>> {
-    let key = keys::workers(stream, group);
+    if let Some(group) = members(store, stream, group) {
+        return sorted(&group.beat(store, worker, ttl).await?.texts()?);
+    }
+    let key = store.keys.members(stream, group);
     let worker = worker.to_string();
     let mut reply = store
         .server
@@ -44,8 +49,11 @@ pub(super) async fn leave(
     group: &GroupName,
     worker: WorkerId,
 ) -> Result<()> {
+    if let Some(group) = members(store, stream, group) {
+        return group.leave(store, worker).await;
+    }
     let command = cmd("ZREM")
-        .key(keys::workers(stream, group))
+        .key(store.keys.members(stream, group))
         .arg(worker.to_string());
     store.server.call(command).await?.number()?;
     Ok(())
@@ -57,7 +65,10 @@ pub(super) async fn workers(
     stream: &StreamName,
     group: &GroupName,
 ) -> Result<Vec<WorkerId>> {
-    let key = keys::workers(stream, group);
+    if let Some(group) = members(store, stream, group) {
+        return sorted(&group.list(store).await?.texts()?);
+    }
+    let key = store.keys.members(stream, group);
     let mut reply = store
         .server
         .run(&store.scripts.workers, |command| {
@@ -65,6 +76,20 @@ pub(super) async fn workers(
         })
         .await?;
     sorted(&reply.texts()?)
+}
+
+/// The group, where its members are written as runnel writes them.
+fn members<'a>(
+    store: &RedisStore,
+    stream: &'a StreamName,
+    group: &'a GroupName,
+) -> Option<Group<'a>> {
+    let beats = store.keys.beats(stream, group)?;
+    Some(Group {
+        stream,
+        group,
+        beats,
+    })
 }
 
 /// The server lists them by the time of their end; callers want an order that doesn't change.

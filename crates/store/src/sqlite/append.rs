@@ -211,7 +211,7 @@ fn insert(
 
 /// The id of the next entry, as Redis has it: the clock's millisecond, unless the newest entry is
 /// of a later one; then the next sequence number of that.
-fn id_after(last: EntryId, now_ms: u64) -> EntryId {
+pub(super) fn id_after(last: EntryId, now_ms: u64) -> EntryId {
     if now_ms > last.ms {
         EntryId::new(now_ms, 0)
     } else {

@@ -11,13 +11,14 @@
 use rusqlite::{Connection, params};
 
 use super::column::{entry_id, number, sql_number};
-use super::lease::fence;
+use super::lease::{self, fence};
+use super::partition;
 use super::read::{StoredEntry, collect, entries_after, rows_max};
 use crate::Result;
 use crate::entry::EntryId;
 use crate::lease::Lease;
-use crate::port::{Fetch, ReadLimit};
-use crate::stream::GroupName;
+use crate::port::{Fetch, ReadLimit, Start};
+use crate::stream::{GroupName, Partition};
 
 /// A group's position in a partition.
 #[derive(Clone, Copy, Debug)]
@@ -106,10 +107,40 @@ pub(super) fn acknowledge_through(
 ) -> Result<()> {
     let partition_id = fence(connection, lease, now_ms)?;
     let group = find_or_create(connection, partition_id, &lease.group)?;
+    forget_pending(connection, group)?;
+    move_position(connection, group, through)
+}
+
+/// Lets the group begin again at `start`, and ends the present lease.
+pub(super) fn reset(
+    connection: &Connection,
+    group: &GroupName,
+    partition: &Partition,
+    start: Start,
+) -> Result<()> {
+    partition.stream.check_ownable(group, partition.index)?;
+    let row = partition::find_or_create(connection, partition)?;
+    lease::end(
+        connection,
+        row.id,
+        lease::group_of(&partition.stream, group),
+    )?;
+    let group = find_or_create(connection, row.id, group)?;
+    forget_pending(connection, group)?;
+    let position = match start {
+        Start::Beginning => EntryId::ZERO,
+        Start::End => row.last_id,
+        Start::After(id) => id,
+        Start::Time(ms) => EntryId::last_before_ms(ms),
+    };
+    move_position(connection, group, position)
+}
+
+fn forget_pending(connection: &Connection, group: GroupRow) -> Result<()> {
     connection
         .prepare_cached("DELETE FROM tidegate_pending WHERE group_id = ?1")?
         .execute([group.id])?;
-    move_position(connection, group, through)
+    Ok(())
 }
 
 fn deliver(

@@ -7,7 +7,7 @@ use super::{group, partition};
 use crate::Result;
 use crate::entry::EntryId;
 use crate::port::Lag;
-use crate::stream::{GroupName, Partition};
+use crate::stream::{GroupName, Kind, Partition};
 
 /// How far the group is in each of the partitions.
 pub(super) fn lag(
@@ -36,7 +36,11 @@ fn lag_of_one(connection: &Connection, group: &GroupName, partition: &Partition)
     };
     Ok(Lag {
         appended: row.appended,
-        held: count_after(EntryId::ZERO)?,
+        held: match partition.stream.kind() {
+            // Parked entries are deleted in any order, which leaves gaps.
+            Kind::Parked(_) => partition::count_held(connection, &row)?,
+            _ => count_after(EntryId::ZERO)?,
+        },
         last_id: row.last_id,
         delivered_through,
         pending: match &group {

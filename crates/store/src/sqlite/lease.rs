@@ -15,7 +15,7 @@ use super::clock::whole_ms;
 use super::column::{number, sql_number};
 use super::partition;
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
-use crate::stream::{GroupName, Partition};
+use crate::stream::{GroupName, Kind, Partition, StreamName};
 use crate::{Error, Result};
 
 struct LeaseRow {
@@ -49,9 +49,9 @@ pub(super) fn fence(connection: &Connection, lease: &Lease, now_ms: u64) -> Resu
         )?
         .query_row(
             params![
-                lease.partition.stream.as_str(),
+                lease.partition.stream.identity(),
                 lease.partition.index,
-                lease.group.as_str(),
+                lease_group(lease),
                 lease.worker.to_string(),
                 sql_number(lease.epoch.0),
                 sql_number(now_ms),
@@ -69,10 +69,19 @@ pub(super) fn try_acquire(
     ttl: Duration,
     now_ms: u64,
 ) -> Result<Option<Lease>> {
+    let Partition { stream, index } = &wanted.partition;
+    stream.check_ownable(&wanted.group, *index)?;
     let partition_id = partition::find_or_create(connection, &wanted.partition)?.id;
-    let last = find(connection, partition_id, &wanted.group)?;
-    if last.as_ref().and_then(|row| row.holder(now_ms)).is_some() {
-        return Ok(None);
+    let group = group_of(stream, &wanted.group);
+    let last = find(connection, partition_id, group)?;
+    if let Some(last) = &last
+        && let Some(holder) = last.holder(now_ms)
+    {
+        // A call that was sent long ago and arrives only now has an older floor, and takes
+        // nothing away from the owner that the same worker has since then.
+        if holder != wanted.worker || wanted.epoch < last.epoch {
+            return Ok(None);
+        }
     }
     // `wanted` carries the floor as its epoch.
     let last_epoch = last.map_or(Epoch(0), |row| row.epoch).max(wanted.epoch);
@@ -93,12 +102,24 @@ pub(super) fn try_acquire(
         )?
         .execute(params![
             partition_id,
-            wanted.group.as_str(),
+            group,
             sql_number(epoch.0),
             wanted.worker.to_string(),
             sql_number(now_ms.saturating_add(whole_ms(ttl))),
         ])?;
     Ok(Some(Lease { epoch, ..wanted }))
+}
+
+/// Ends the present lease, whoever holds it, and its epoch.
+pub(super) fn end(connection: &Connection, partition_id: i64, group: &str) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO tidegate_lease (partition_id, group_name, epoch, worker, ends_at_ms)
+             VALUES (?1, ?2, 1, NULL, 0)
+             ON CONFLICT DO UPDATE SET epoch = epoch + 1, worker = NULL, ends_at_ms = 0",
+        )?
+        .execute(params![partition_id, group])?;
+    Ok(())
 }
 
 /// Renews those of the leases that are still held, and says which.
@@ -116,7 +137,7 @@ pub(super) fn renew(
         .iter()
         .map(|lease| match fence(connection, lease, now_ms) {
             Ok(partition_id) => {
-                extend.execute(params![partition_id, lease.group.as_str(), ends_at_ms])?;
+                extend.execute(params![partition_id, lease_group(lease), ends_at_ms])?;
                 Ok(true)
             }
             Err(Error::LeaseLost { .. }) => Ok(false),
@@ -137,7 +158,7 @@ pub(super) fn release(connection: &Connection, lease: &Lease, now_ms: u64) -> Re
             "UPDATE tidegate_lease SET worker = NULL, ends_at_ms = 0
              WHERE partition_id = ?1 AND group_name = ?2",
         )?
-        .execute(params![partition_id, lease.group.as_str()])?;
+        .execute(params![partition_id, lease_group(lease)])?;
     Ok(())
 }
 
@@ -149,6 +170,7 @@ pub(super) fn holders(
     now_ms: u64,
 ) -> Result<Vec<Option<LeaseHolder>>> {
     let holder = |partition: &Partition| {
+        let group = group_of(&partition.stream, group);
         let Some(partition) = partition::find(connection, partition)? else {
             return Ok(None);
         };
@@ -164,12 +186,12 @@ pub(super) fn holders(
     partitions.iter().map(holder).collect()
 }
 
-fn find(connection: &Connection, partition_id: i64, group: &GroupName) -> Result<Option<LeaseRow>> {
+fn find(connection: &Connection, partition_id: i64, group: &str) -> Result<Option<LeaseRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT epoch, worker, ends_at_ms FROM tidegate_lease
          WHERE partition_id = ?1 AND group_name = ?2",
     )?;
-    let mut rows = statement.query(params![partition_id, group.as_str()])?;
+    let mut rows = statement.query(params![partition_id, group])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
@@ -179,6 +201,18 @@ fn find(connection: &Connection, partition_id: i64, group: &GroupName) -> Result
         worker: worker.as_deref().map(stored_worker).transpose()?,
         ends_at_ms: number(row, 2)?,
     }))
+}
+
+/// For which group a lease counts. A leadership is the app's, whatever the group.
+pub(super) fn group_of<'a>(stream: &StreamName, group: &'a GroupName) -> &'a str {
+    match stream.kind() {
+        Kind::Leadership { .. } => "",
+        _ => group.as_str(),
+    }
+}
+
+fn lease_group(lease: &Lease) -> &str {
+    group_of(&lease.partition.stream, &lease.group)
 }
 
 /// A worker id from a column.

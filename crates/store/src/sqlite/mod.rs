@@ -11,8 +11,9 @@
 //! happened as a whole or not at all, and the next process to open the file reads on.
 //!
 //! In the order of the flow: [`connection`] and [`schema`] open the file, [`writer`] and
-//! [`readers`] run the work, which is in [`partition`], [`append`] (with [`codec`], [`sent`] and [`drop_oldest`]), [`read`],
-//! [`watch`], [`lease`], [`group`], [`trim`], [`lag`] and [`member`]; [`clock`] gives the time,
+//! [`readers`] run the work, which is in [`partition`], [`append`] (with [`codec`], [`sent`] and
+//! [`drop_oldest`]), [`read`], [`watch`], [`lease`], [`group`], [`trim`], [`park`], [`push`],
+//! [`mark`], [`lag`] and [`member`]; [`clock`] gives the time,
 //! [`mod@column`] and [`failure`] translate SQLite's numbers and errors.
 
 mod append;
@@ -25,8 +26,11 @@ mod failure;
 mod group;
 mod lag;
 mod lease;
+mod mark;
 mod member;
+mod park;
 mod partition;
+mod push;
 mod read;
 mod readers;
 mod schema;
@@ -35,11 +39,13 @@ mod trim;
 mod watch;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
@@ -52,7 +58,8 @@ use self::writer::Writer;
 use crate::append::{AppendOptions, Appended, repeated};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
-use crate::port::{Fetch, Lag, ReadLimit, Store};
+use crate::parked::ParkedEntry;
+use crate::port::{Fetch, Lag, ReadLimit, Start, Store};
 use crate::stream::{GroupName, Partition, StreamName};
 use crate::{Error, Result};
 
@@ -194,12 +201,12 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn trim(&self, lease: &Lease) -> Result<u64> {
+    async fn trim(&self, lease: &Lease, keep: u64) -> Result<u64> {
         let mut deleted = 0;
         loop {
             let lease = lease.clone();
             let work =
-                move |connection: &Connection, now_ms| trim::trim(connection, &lease, now_ms);
+                move |connection: &Connection, now_ms| trim::trim(connection, &lease, keep, now_ms);
             match self.write(work).await {
                 Ok(trimmed) => {
                     deleted += trimmed.entries;
@@ -212,6 +219,75 @@ impl Store for SqliteStore {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn reset_group(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        start: Start,
+    ) -> Result<()> {
+        let (group, partition) = (group.clone(), partition.clone());
+        self.write(move |connection, _now_ms| group::reset(connection, &group, &partition, start))
+            .await
+    }
+
+    async fn park(&self, lease: &Lease, entries: Vec<ParkedEntry>) -> Result<()> {
+        let lease = lease.clone();
+        self.write(move |connection, now_ms| park::park(connection, &lease, entries, now_ms))
+            .await?;
+        self.watch.tell();
+        Ok(())
+    }
+
+    async fn unpark(&self, lease: &Lease, parked_ids: &[EntryId]) -> Result<u64> {
+        let (lease, ids) = (lease.clone(), parked_ids.to_vec());
+        self.write(move |connection, now_ms| park::unpark(connection, &lease, &ids, now_ms))
+            .await
+    }
+
+    async fn put_mark(&self, lease: &Lease, name: &str, value: Option<Bytes>) -> Result<()> {
+        let (lease, name) = (lease.clone(), name.to_owned());
+        self.write(move |connection, now_ms| {
+            mark::put(connection, &lease, &name, value.as_ref(), now_ms)
+        })
+        .await
+    }
+
+    async fn marks(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+    ) -> Result<BTreeMap<String, Bytes>> {
+        let (group, partition) = (group.clone(), partition.clone());
+        self.readers
+            .run(move |connection| mark::all(connection, &group, &partition))
+            .await
+    }
+
+    async fn set_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+        value: Bytes,
+    ) -> Result<()> {
+        let (group, partition, name) = (group.clone(), partition.clone(), name.to_owned());
+        self.write(move |connection, _now_ms| {
+            mark::set(connection, &group, &partition, &name, &value)
+        })
+        .await
+    }
+
+    async fn clear_mark(
+        &self,
+        group: &GroupName,
+        partition: &Partition,
+        name: &str,
+    ) -> Result<bool> {
+        let (group, partition, name) = (group.clone(), partition.clone(), name.to_owned());
+        self.write(move |connection, _now_ms| mark::clear(connection, &group, &partition, &name))
+            .await
     }
 
     async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {
@@ -271,17 +347,27 @@ impl Store for SqliteStore {
         ttl: Duration,
     ) -> Result<Vec<WorkerId>> {
         let (stream, group) = (stream.clone(), group.clone());
-        self.write(move |connection, now_ms| {
-            member::beat(connection, &stream, &group, worker, ttl, now_ms)?;
-            member::workers(connection, &stream, &group, now_ms)
-        })
-        .await
+        let work = move |connection: &Connection, now_ms| {
+            let announced = member::beat(connection, &stream, &group, worker, ttl, now_ms)?;
+            let workers = member::workers(connection, &stream, &group, now_ms)?;
+            Ok((announced, workers))
+        };
+        let (announced, workers) = self.write(work).await?;
+        if announced {
+            self.watch.tell();
+        }
+        Ok(workers)
     }
 
     async fn leave(&self, stream: &StreamName, group: &GroupName, worker: WorkerId) -> Result<()> {
         let (stream, group) = (stream.clone(), group.clone());
-        self.write(move |connection, _now_ms| member::leave(connection, &stream, &group, worker))
-            .await
+        let work = move |connection: &Connection, now_ms| {
+            member::leave(connection, &stream, &group, worker, now_ms)
+        };
+        if self.write(work).await? {
+            self.watch.tell();
+        }
+        Ok(())
     }
 
     async fn workers(&self, stream: &StreamName, group: &GroupName) -> Result<Vec<WorkerId>> {

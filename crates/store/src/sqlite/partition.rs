@@ -24,7 +24,7 @@ pub(super) fn find(connection: &Connection, partition: &Partition) -> Result<Opt
         "SELECT id, last_ms, last_sequence, appended FROM tidegate_partition
          WHERE stream = ?1 AND number = ?2",
     )?;
-    let mut rows = statement.query(params![partition.stream.as_str(), partition.index])?;
+    let mut rows = statement.query(params![partition.stream.identity(), partition.index])?;
     match rows.next()? {
         Some(row) => Ok(Some(PartitionRow {
             id: row.get(0)?,
@@ -48,7 +48,7 @@ pub(super) fn find_or_create(
             "INSERT INTO tidegate_partition (stream, number, last_ms, last_sequence, appended)
              VALUES (?1, ?2, 0, 0, 0)",
         )?
-        .execute(params![partition.stream.as_str(), partition.index])?;
+        .execute(params![partition.stream.identity(), partition.index])?;
     Ok(PartitionRow {
         id: connection.last_insert_rowid(),
         last_id: EntryId::ZERO,
@@ -56,7 +56,15 @@ pub(super) fn find_or_create(
     })
 }
 
-/// How many entries a partition holds. Their ordinals have no gaps.
+/// How many entries a partition holds, one by one: parked entries go from the middle.
+pub(super) fn count_held(connection: &Connection, row: &PartitionRow) -> Result<u64> {
+    let mut statement =
+        connection.prepare_cached("SELECT count(*) FROM tidegate_entry WHERE partition_id = ?1")?;
+    let mut rows = statement.query([row.id])?;
+    rows.next()?.map_or(Ok(0), |row| number(row, 0))
+}
+
+/// How many entries a partition holds from which only the oldest go: their ordinals have no gaps.
 pub(super) fn count(connection: &Connection, row: &PartitionRow) -> Result<u64> {
     let mut statement = connection.prepare_cached(
         "SELECT ordinal FROM tidegate_entry WHERE partition_id = ?1 ORDER BY ms, sequence LIMIT 1",

@@ -10,10 +10,11 @@
 //! | `tidegate_group` | a group's position in a partition | fetch, acknowledge through |
 //! | `tidegate_pending` | an entry delivered to a group and not acknowledged | fetch, acknowledge |
 //! | `tidegate_lease` | who owns a partition for a group; the row, and so the epoch, outlives every owner | acquire, renew, release |
+//! | `tidegate_mark` | a small fact about a group's part in a partition | put, set and clear mark |
 //! | `tidegate_member` | a worker that is alive | beat, leave |
 //!
-//! Trimming deletes only the oldest entries, so the ordinals of a partition have no gaps: two of
-//! them tell how many entries lie between, and no question has to count the entries.
+//! Trimming deletes only the oldest entries, so the ordinals of a partition have no gaps (but those
+//! of a parked stream's, from which any entry can go): two of them tell how many entries lie between, and no question has to count the entries.
 //!
 //! The tables are created in one transaction: a process that dies here leaves none of them.
 
@@ -21,8 +22,33 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::{Error, Result};
 
-/// The version of the tables below. A file of an earlier version is brought up to it.
-const SCHEMA_VERSION: i64 = 2;
+/// The version of the tables below: that of [`TABLES`] alone is 1, and each upgrade adds one.
+const SCHEMA_VERSION: i64 = 3;
+
+/// What brings a file of each version to the next one, from version 1 on.
+const UPGRADES: [&str; 2] = [
+    "
+CREATE TABLE tidegate_mark (
+    partition_id INTEGER NOT NULL,
+    group_name   TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    value        BLOB NOT NULL,
+    PRIMARY KEY (partition_id, group_name, name)
+) WITHOUT ROWID;
+",
+    "
+CREATE TABLE tidegate_sent (
+    id           INTEGER PRIMARY KEY,
+    partition_id INTEGER NOT NULL,
+    request_id   BLOB NOT NULL,
+    ms           INTEGER NOT NULL,
+    sequence     INTEGER NOT NULL,
+    ends_at_ms   INTEGER NOT NULL,
+    UNIQUE (partition_id, request_id)
+);
+CREATE INDEX tidegate_sent_end ON tidegate_sent (ends_at_ms);
+",
+];
 
 const TABLES: &str = "
 CREATE TABLE tidegate_meta (
@@ -83,22 +109,7 @@ CREATE TABLE tidegate_member (
 ) WITHOUT ROWID;
 ";
 
-/// What version 2 has more than version 1.
-const TABLES_SINCE_2: &str = "
-CREATE TABLE tidegate_sent (
-    id           INTEGER PRIMARY KEY,
-    partition_id INTEGER NOT NULL,
-    request_id   BLOB NOT NULL,
-    ms           INTEGER NOT NULL,
-    sequence     INTEGER NOT NULL,
-    ends_at_ms   INTEGER NOT NULL,
-    UNIQUE (partition_id, request_id)
-);
-CREATE INDEX tidegate_sent_end ON tidegate_sent (ends_at_ms);
-";
-
-/// Creates the tables where they are missing, brings those of an earlier version up to this one,
-/// and checks their version.
+/// Creates the tables where they are missing, and brings those of an earlier version up to date.
 ///
 /// # Errors
 /// [`Error::Refused`] for a file that a newer Tidegate has written.
@@ -108,24 +119,27 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<()> {
         return Ok(());
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    match version(&transaction)? {
-        Some(1) => {
-            transaction.execute_batch(TABLES_SINCE_2)?;
-            transaction.execute(
-                "UPDATE tidegate_meta SET value = ?1 WHERE key = 'schema_version'",
-                [SCHEMA_VERSION],
-            )?;
-        }
-        Some(found) => check(found)?,
+    let found = match version(&transaction)? {
+        Some(found) => found,
         None => {
             transaction.execute_batch(TABLES)?;
-            transaction.execute_batch(TABLES_SINCE_2)?;
             transaction.execute(
-                "INSERT INTO tidegate_meta (key, value) VALUES ('schema_version', ?1)",
-                [SCHEMA_VERSION],
+                "INSERT INTO tidegate_meta (key, value) VALUES ('schema_version', 1)",
+                [],
             )?;
+            1
+        }
+    };
+    check(found)?;
+    for (version, upgrade) in (2..).zip(UPGRADES) {
+        if version > found {
+            transaction.execute_batch(upgrade)?;
         }
     }
+    transaction.execute(
+        "UPDATE tidegate_meta SET value = ?1 WHERE key = 'schema_version'",
+        [SCHEMA_VERSION],
+    )?;
     transaction.commit()?;
     Ok(())
 }
@@ -150,7 +164,7 @@ pub(super) fn version(connection: &Connection) -> Result<Option<i64>> {
 
 fn check(found: i64) -> Result<()> {
     match found {
-        SCHEMA_VERSION => Ok(()),
+        1..=SCHEMA_VERSION => Ok(()),
         newer if newer > SCHEMA_VERSION => Err(Error::Refused(
             format!(
                 "the file's tables are of version {newer}, this Tidegate knows {SCHEMA_VERSION}: \

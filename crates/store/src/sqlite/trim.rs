@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::column::{entry_id, sql_number};
+use super::column::{entry_id, number, sql_number};
 use super::group;
 use super::lease::fence;
 use crate::Result;
@@ -25,8 +25,13 @@ pub(super) struct Trimmed {
     pub(super) has_more: bool,
 }
 
-/// Deletes the oldest entries that no group needs.
-pub(super) fn trim(connection: &Connection, lease: &Lease, now_ms: u64) -> Result<Trimmed> {
+/// Deletes the oldest entries that no group needs, and leaves `keep` at least.
+pub(super) fn trim(
+    connection: &Connection,
+    lease: &Lease,
+    keep: u64,
+    now_ms: u64,
+) -> Result<Trimmed> {
     let partition_id = fence(connection, lease, now_ms)?;
     // A group that has not begun will begin at the first entry: it has acknowledged nothing.
     if group::find(connection, partition_id, &lease.group)?.is_none() {
@@ -41,7 +46,12 @@ pub(super) fn trim(connection: &Connection, lease: &Lease, now_ms: u64) -> Resul
             has_more: false,
         });
     };
-    let bound = chunk_end(connection, partition_id)?;
+    let spare = match keep {
+        0 => u64::MAX,
+        keep => held(connection, partition_id)?.saturating_sub(keep),
+    };
+    let chunk = spare.min(ENTRIES_PER_TRANSACTION_MAX);
+    let bound = entry_at(connection, partition_id, chunk)?;
     let before = bound.map_or(needed, |bound| bound.min(needed));
     let deleted = connection
         .prepare_cached(
@@ -54,7 +64,7 @@ pub(super) fn trim(connection: &Connection, lease: &Lease, now_ms: u64) -> Resul
         ])?;
     Ok(Trimmed {
         entries: u64::try_from(deleted).unwrap_or(u64::MAX),
-        has_more: before < needed,
+        has_more: before < needed && chunk < spare,
     })
 }
 
@@ -82,16 +92,29 @@ fn first_needed(connection: &Connection, partition_id: i64) -> Result<Option<Ent
     Ok(first)
 }
 
-/// The first entry that is too many for one transaction.
-fn chunk_end(connection: &Connection, partition_id: i64) -> Result<Option<EntryId>> {
+/// How many entries the partition holds: ordinals have no gaps.
+fn held(connection: &Connection, partition_id: i64) -> Result<u64> {
+    let mut statement = connection.prepare_cached(
+        "SELECT appended, (SELECT ordinal FROM tidegate_entry WHERE partition_id = ?1
+                           ORDER BY ms, sequence LIMIT 1)
+         FROM tidegate_partition WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([partition_id])?;
+    match rows.next()? {
+        Some(row) if row.get::<_, Option<i64>>(1)?.is_some() => {
+            Ok((number(row, 0)? + 1).saturating_sub(number(row, 1)?))
+        }
+        _ => Ok(0),
+    }
+}
+
+/// The entry with so many others before it: the first that is too many for one transaction.
+fn entry_at(connection: &Connection, partition_id: i64, before: u64) -> Result<Option<EntryId>> {
     let mut statement = connection.prepare_cached(
         "SELECT ms, sequence FROM tidegate_entry WHERE partition_id = ?1
          ORDER BY ms, sequence LIMIT 1 OFFSET ?2",
     )?;
-    let mut rows = statement.query(params![
-        partition_id,
-        sql_number(ENTRIES_PER_TRANSACTION_MAX)
-    ])?;
+    let mut rows = statement.query(params![partition_id, sql_number(before)])?;
     match rows.next()? {
         Some(row) => entry_id(row, 0).map(Some),
         None => Ok(None),

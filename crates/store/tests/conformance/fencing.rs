@@ -67,9 +67,9 @@ pub(crate) async fn stale_owner_cannot_trim(site: Site) {
     let (stale, next) = stale_owner(&*store).await;
     let all = ids(&read_all(&*store, &partition(0)).await);
     store.acknowledge_through(&next, all[9]).await.unwrap();
-    assert_lost(store.trim(&stale).await, &stale);
+    assert_lost(store.trim(&stale, 0).await, &stale);
     assert_eq!(read_all(&*store, &partition(0)).await.len(), 10);
-    assert_eq!(store.trim(&next).await.unwrap(), 10);
+    assert_eq!(store.trim(&next, 0).await.unwrap(), 10);
 }
 
 pub(crate) async fn an_owner_that_released_cannot_acknowledge(site: Site) {

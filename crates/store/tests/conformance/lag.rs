@@ -42,7 +42,7 @@ pub(crate) async fn lag_counts_after_trim(site: Site) {
         .acknowledge_through(&lease, appended[5])
         .await
         .unwrap();
-    store.trim(&lease).await.unwrap();
+    store.trim(&lease, 0).await.unwrap();
     let expected = Lag {
         appended: 10,
         held: 4,
@@ -57,7 +57,7 @@ pub(crate) async fn lag_counts_after_trim(site: Site) {
         .acknowledge_through(&lease, appended[9])
         .await
         .unwrap();
-    store.trim(&lease).await.unwrap();
+    store.trim(&lease, 0).await.unwrap();
     let empty = Lag {
         held: 0,
         undelivered: 0,

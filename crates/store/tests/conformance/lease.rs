@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_store::{Epoch, Lease, Store, WorkerId};
+use tidegate_store::{Epoch, Error, Lease, Partition, Store, StreamName, WorkerId};
 
 use crate::site::{LONG, SHORT, Site, eventually, group, own, partition, succeed};
 
@@ -209,4 +209,50 @@ pub(crate) async fn two_handles_race_for_one_lease_and_one_wins(site: Site) {
         last = winners[0].epoch;
         both[0].release_lease(&winners[0]).await.unwrap();
     }
+}
+
+pub(crate) async fn a_worker_that_knows_the_epoch_takes_its_own_lease_again(site: Site) {
+    let store = site.open().await;
+    let first = own(&*store, "readers", &partition(0)).await;
+    let again = async |floor| {
+        let (group, partition) = (group("readers"), partition(0));
+        store
+            .try_acquire_lease(&group, &partition, first.worker, LONG, floor)
+            .await
+            .unwrap()
+    };
+    // A call from before, which comes late, takes nothing away.
+    assert_eq!(again(Epoch(first.epoch.0 - 1)).await, None);
+    let next = again(first.epoch).await.unwrap();
+    assert!(next.epoch > first.epoch);
+    assert_eq!(
+        store
+            .renew_leases(&[first.clone(), next], LONG)
+            .await
+            .unwrap(),
+        [false, true]
+    );
+    assert_eq!(try_own(&*store, LONG, 1_000).await, None);
+}
+
+pub(crate) async fn an_app_has_one_leader_whatever_the_group(site: Site) {
+    let store = site.open().await;
+    let leadership = StreamName::leadership("shop").unwrap();
+    let elsewhere = StreamName::leadership("bank").unwrap().partition(0);
+    let lead = async |name: &str, partition: Partition| {
+        store
+            .try_acquire_lease(&group(name), &partition, WorkerId::random(), LONG, Epoch(0))
+            .await
+    };
+    let leader = lead("one", leadership.partition(0)).await.unwrap().unwrap();
+    assert_eq!(lead("one", leadership.partition(0)).await.unwrap(), None);
+    assert_eq!(lead("other", leadership.partition(0)).await.unwrap(), None);
+    assert!(lead("one", elsewhere).await.unwrap().is_some());
+    assert!(matches!(
+        lead("one", leadership.partition(1)).await,
+        Err(Error::Invalid(_))
+    ));
+    store.release_lease(&leader).await.unwrap();
+    let next = lead("other", leadership.partition(0)).await.unwrap();
+    assert!(next.unwrap().epoch > leader.epoch);
 }

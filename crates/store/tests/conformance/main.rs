@@ -12,9 +12,12 @@ mod fencing;
 mod group;
 mod lag;
 mod lease;
+mod mark;
 mod member;
+mod park;
 mod promise;
 mod read;
+mod reset;
 mod site;
 mod trim;
 mod wait;
@@ -89,6 +92,7 @@ conformance! {
         pages_of_a_read_lose_nothing,
         reading_has_no_side_effect,
         a_second_handle_reads_what_the_first_appended,
+        streams_of_different_kinds_are_apart,
         ping_answers;
     group:
         a_new_group_begins_at_the_beginning_of_the_stream,
@@ -119,8 +123,29 @@ conformance! {
         trim_before_any_fetch_deletes_nothing,
         trim_follows_acknowledge_through,
         trim_leaves_other_partitions_alone,
+        trim_leaves_what_is_to_be_kept,
         trim_of_many_entries,
         ids_grow_past_trimmed_entries;
+    reset:
+        a_reset_group_reads_from_the_beginning,
+        a_reset_group_reads_after_an_entry,
+        a_reset_group_reads_from_a_time,
+        a_reset_group_reads_only_what_is_new,
+        a_reset_takes_the_lease_from_a_running_owner,
+        a_group_that_never_read_can_be_reset;
+    mark:
+        a_mark_is_read_back_until_it_is_cleared,
+        marks_outlive_their_owner_and_a_stale_one_writes_none,
+        an_operator_writes_marks_without_a_lease,
+        a_leader_has_marks_too,
+        marks_are_bounded_in_size_and_number;
+    park:
+        parked_entries_keep_their_order_and_fields,
+        only_pending_entries_are_parked,
+        a_stale_owner_parks_and_unparks_nothing,
+        unparked_entries_are_gone,
+        many_entries_are_parked_at_once,
+        only_an_apps_stream_can_be_parked;
     lag:
         lag_counts,
         lag_counts_after_trim,
@@ -138,14 +163,18 @@ conformance! {
         release_frees_the_lease_at_once,
         holders_are_told_with_epoch_and_end,
         leases_of_groups_and_partitions_are_independent,
-        two_handles_race_for_one_lease_and_one_wins;
+        two_handles_race_for_one_lease_and_one_wins,
+        a_worker_that_knows_the_epoch_takes_its_own_lease_again,
+        an_app_has_one_leader_whatever_the_group;
     member:
         beat_lists_live_workers_and_forgets_dead_ones,
         a_beat_keeps_a_worker_alive,
         workers_are_sorted,
         a_worker_that_left_is_not_listed,
         leaving_does_not_touch_leases,
-        members_of_groups_and_streams_are_apart;
+        members_of_groups_and_streams_are_apart,
+        joins_leaves_and_deaths_are_announced_once,
+        a_control_stream_is_bounded;
     wait:
         wait_answers_at_once_for_entries_that_are_there,
         wait_wakes_on_append_from_another_handle,
@@ -158,4 +187,77 @@ conformance! {
         waiters_of_one_handle_queue,
         a_dropped_wait_does_not_disturb_the_next,
         reads_and_writes_go_on_during_a_wait;
+}
+
+/// The same on Redis for an app's stream, whose keys are other ones: where the keys matter.
+macro_rules! conformance_of_app_streams {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod redis_app {
+            $(mod $module {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let site = crate::site::Site::redis().await;
+                    crate::site::OF_APP.scope((), crate::$module::$name(site)).await;
+                }
+            )+})+
+        }
+    };
+}
+
+conformance_of_app_streams! {
+    group:
+        a_new_group_begins_at_the_beginning_of_the_stream,
+        what_was_fetched_is_not_delivered_again,
+        fetch_limit_by_entries_is_exact,
+        pending_entries_come_first_for_a_new_owner,
+        pending_is_read_page_by_page,
+        acknowledged_entries_are_not_pending,
+        acknowledge_counts_only_what_was_pending,
+        groups_are_independent,
+        acknowledge_through_moves_the_group_position,
+        acknowledge_through_may_move_backwards,
+        acknowledge_through_leaves_nothing_pending;
+    fencing:
+        stale_owner_cannot_acknowledge,
+        stale_owner_cannot_acknowledge_through,
+        stale_owner_cannot_fetch,
+        stale_owner_cannot_trim,
+        an_owner_that_released_cannot_acknowledge,
+        an_owner_whose_lease_has_ended_cannot_fetch,
+        another_worker_with_the_same_epoch_cannot_acknowledge,
+        an_older_epoch_of_the_same_worker_cannot_acknowledge;
+    lease:
+        a_held_lease_is_not_given_twice,
+        an_expired_lease_is_stolen_with_a_larger_epoch,
+        epochs_grow_across_release,
+        an_epoch_is_never_below_the_floor,
+        renew_moves_the_end,
+        renew_after_expiry_is_refused,
+        renew_answers_for_each_lease_in_order,
+        a_lost_lease_is_neither_renewed_nor_released,
+        release_frees_the_lease_at_once,
+        holders_are_told_with_epoch_and_end,
+        leases_of_groups_and_partitions_are_independent,
+        two_handles_race_for_one_lease_and_one_wins,
+        a_worker_that_knows_the_epoch_takes_its_own_lease_again,
+        an_app_has_one_leader_whatever_the_group;
+    member:
+        beat_lists_live_workers_and_forgets_dead_ones,
+        a_beat_keeps_a_worker_alive,
+        workers_are_sorted,
+        a_worker_that_left_is_not_listed,
+        leaving_does_not_touch_leases,
+        members_of_groups_and_streams_are_apart;
+    reset:
+        a_reset_group_reads_from_the_beginning,
+        a_reset_group_reads_after_an_entry,
+        a_reset_group_reads_from_a_time,
+        a_reset_group_reads_only_what_is_new,
+        a_reset_takes_the_lease_from_a_running_owner,
+        a_group_that_never_read_can_be_reset;
+    mark:
+        a_mark_is_read_back_until_it_is_cleared,
+        marks_outlive_their_owner_and_a_stale_one_writes_none,
+        an_operator_writes_marks_without_a_lease,
+        marks_are_bounded_in_size_and_number;
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tidegate_store::{Store, StreamName, WorkerId};
+use tidegate_store::{Entry, Store, StreamName, WorkerId};
 
-use crate::site::{LONG, SHORT, Site, eventually, group, own, partition};
+use crate::site::{LONG, SHORT, Site, eventually, group, own, partition, read_all};
 
 fn stream() -> StreamName {
     partition(0).stream
@@ -108,4 +108,66 @@ pub(crate) async fn members_of_groups_and_streams_are_apart(site: Site) {
         store.workers(&elsewhere, &group("readers")).await.unwrap(),
         []
     );
+}
+
+/// What was announced on the control stream of an app's group.
+async fn announced(store: &dyn Store, stream: &StreamName) -> Vec<(String, String)> {
+    let control = stream.control(&group("readers")).unwrap();
+    let messages = read_all(store, &control.partition(0)).await;
+    let text = |message: &Entry, name: &[u8]| {
+        String::from_utf8(message.field(name).unwrap().to_vec()).unwrap()
+    };
+    messages
+        .iter()
+        .map(|message| (text(message, b"reason"), text(message, b"executor_ids")))
+        .collect()
+}
+
+pub(crate) async fn joins_leaves_and_deaths_are_announced_once(site: Site) {
+    let (one, other) = (site.open().await, site.open().await);
+    let stream = StreamName::of_app("shop", "orders").unwrap();
+    let (stays, goes, dies) = (WorkerId::random(), WorkerId::random(), WorkerId::random());
+    let beat = async |store: &Arc<dyn Store>, worker, ttl| {
+        store
+            .beat(&stream, &group("readers"), worker, ttl)
+            .await
+            .unwrap()
+    };
+    for store in [&one, &other] {
+        beat(store, stays, LONG).await;
+    }
+    beat(&other, goes, LONG).await;
+    other.leave(&stream, &group("readers"), goes).await.unwrap();
+    beat(&other, dies, SHORT).await;
+    eventually("the dead worker is forgotten", || async {
+        let alive = beat(&one, stays, LONG).await;
+        (beat(&other, stays, LONG).await == [stays] && alive == [stays]).then_some(())
+    })
+    .await;
+    let message = |reason: &str, id: WorkerId| (reason.to_owned(), format!("[\"{id}\"]"));
+    assert_eq!(
+        announced(&*one, &stream).await,
+        [
+            message("join", stays),
+            message("join", goes),
+            message("leave", goes),
+            message("join", dies),
+            message("dead", dies),
+        ]
+    );
+}
+
+pub(crate) async fn a_control_stream_is_bounded(site: Site) {
+    let store = site.open().await;
+    let stream = StreamName::of_app("shop", "orders").unwrap();
+    let worker = WorkerId::random();
+    for _ in 0..1_300 {
+        store
+            .leave(&stream, &group("readers"), worker)
+            .await
+            .unwrap();
+    }
+    // Redis deletes in blocks.
+    let left = announced(&*store, &stream).await.len();
+    assert!((1_000..1_200).contains(&left), "{left}");
 }

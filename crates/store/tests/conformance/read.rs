@@ -1,8 +1,8 @@
 //! Reading without a group.
 
-use tidegate_store::{EntryId, ReadLimit};
+use tidegate_store::{EntryId, ReadLimit, StreamName};
 
-use crate::site::{ALL, Site, append, lag, numbers, partition, read_all, texts};
+use crate::site::{ALL, Site, append, group, lag, numbers, partition, read_all, texts};
 
 pub(crate) async fn unknown_stream_reads_empty(site: Site) {
     let store = site.open().await;
@@ -88,4 +88,23 @@ pub(crate) async fn a_second_handle_reads_what_the_first_appended(site: Site) {
 
 pub(crate) async fn ping_answers(site: Site) {
     site.open().await.ping().await.unwrap();
+}
+
+pub(crate) async fn streams_of_different_kinds_are_apart(site: Site) {
+    let store = site.open().await;
+    let of_app = StreamName::of_app("shop", "orders").unwrap();
+    let readers = group("readers");
+    let streams = [
+        StreamName::new("shop.orders").unwrap(),
+        of_app.control(&readers).unwrap(),
+        of_app.parked(&readers).unwrap(),
+        of_app,
+    ];
+    for (number, stream) in (0..).zip(&streams) {
+        append(&*store, &stream.partition(0), number..number + 1).await;
+    }
+    for (number, stream) in streams.iter().enumerate() {
+        let found = read_all(&*store, &stream.partition(0)).await;
+        assert_eq!(texts(&found), [number.to_string()], "{stream}");
+    }
 }

@@ -78,9 +78,18 @@ impl Site {
     }
 }
 
+tokio::task_local! {
+    /// Is there where a test is about an app's stream.
+    pub(crate) static OF_APP: ();
+}
+
 /// Partition `index` of the stream that most tests use.
 pub(crate) fn partition(index: u32) -> Partition {
-    StreamName::new("payments").unwrap().partition(index)
+    let stream = match OF_APP.try_with(|()| ()) {
+        Ok(()) => StreamName::of_app("shop", "payments"),
+        Err(_) => StreamName::new("payments"),
+    };
+    stream.unwrap().partition(index)
 }
 
 pub(crate) fn group(name: &str) -> GroupName {

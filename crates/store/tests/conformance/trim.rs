@@ -13,9 +13,9 @@ pub(crate) async fn trim_deletes_what_every_group_has_acknowledged(site: Site) {
         let fetched = store.fetch(lease, Fetch::New, ALL).await.unwrap();
         store.acknowledge(lease, &ids(&fetched)).await.unwrap();
     }
-    assert_eq!(store.trim(&one).await.unwrap(), 10);
+    assert_eq!(store.trim(&one, 0).await.unwrap(), 10);
     assert_eq!(read_all(&*store, &partition(0)).await, []);
-    assert_eq!(store.trim(&other).await.unwrap(), 0);
+    assert_eq!(store.trim(&other, 0).await.unwrap(), 0);
 }
 
 pub(crate) async fn trim_spares_what_a_slower_group_has_not_acknowledged(site: Site) {
@@ -25,7 +25,7 @@ pub(crate) async fn trim_spares_what_a_slower_group_has_not_acknowledged(site: S
     let slow = own(&*store, "slow", &partition(0)).await;
     store.acknowledge_through(&fast, appended[9]).await.unwrap();
     store.acknowledge_through(&slow, appended[3]).await.unwrap();
-    assert_eq!(store.trim(&fast).await.unwrap(), 4);
+    assert_eq!(store.trim(&fast, 0).await.unwrap(), 4);
     assert_eq!(
         texts(&read_all(&*store, &partition(0)).await),
         numbers(4..10)
@@ -44,7 +44,7 @@ pub(crate) async fn trim_spares_pending_entries(site: Site) {
     let mut acknowledged = ids(&fetched);
     acknowledged.remove(3);
     store.acknowledge(&lease, &acknowledged).await.unwrap();
-    assert_eq!(store.trim(&lease).await.unwrap(), 3);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 3);
     assert_eq!(
         texts(&read_all(&*store, &partition(0)).await),
         numbers(3..10)
@@ -63,7 +63,7 @@ pub(crate) async fn trim_spares_what_was_not_delivered(site: Site) {
     let some = ReadLimit { entries: 6, ..ALL };
     let fetched = store.fetch(&lease, Fetch::New, some).await.unwrap();
     store.acknowledge(&lease, &ids(&fetched)).await.unwrap();
-    assert_eq!(store.trim(&lease).await.unwrap(), 6);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 6);
     assert_eq!(
         texts(&read_all(&*store, &partition(0)).await),
         numbers(6..10)
@@ -74,7 +74,7 @@ pub(crate) async fn trim_before_any_fetch_deletes_nothing(site: Site) {
     let store = site.open().await;
     append(&*store, &partition(0), 0..10).await;
     let lease = own(&*store, "readers", &partition(0)).await;
-    assert_eq!(store.trim(&lease).await.unwrap(), 0);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 0);
     assert_eq!(read_all(&*store, &partition(0)).await.len(), 10);
 }
 
@@ -86,12 +86,12 @@ pub(crate) async fn trim_follows_acknowledge_through(site: Site) {
         .acknowledge_through(&lease, appended[3])
         .await
         .unwrap();
-    assert_eq!(store.trim(&lease).await.unwrap(), 4);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 4);
     store
         .acknowledge_through(&lease, appended[9])
         .await
         .unwrap();
-    assert_eq!(store.trim(&lease).await.unwrap(), 6);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 6);
     assert_eq!(read_all(&*store, &partition(0)).await, []);
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn trim_leaves_other_partitions_alone(site: Site) {
     let lease = own(&*store, "readers", &partition(1)).await;
     let fetched = store.fetch(&lease, Fetch::New, ALL).await.unwrap();
     store.acknowledge(&lease, &ids(&fetched)).await.unwrap();
-    assert_eq!(store.trim(&lease).await.unwrap(), 5);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 5);
     for (index, left) in [(0, 5), (1, 0), (2, 5)] {
         assert_eq!(read_all(&*store, &partition(index)).await.len(), left);
     }
@@ -117,7 +117,7 @@ pub(crate) async fn trim_of_many_entries(site: Site) {
         .acknowledge_through(&lease, appended[19_989])
         .await
         .unwrap();
-    assert_eq!(store.trim(&lease).await.unwrap(), 19_990);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 19_990);
     assert_eq!(
         texts(&read_all(&*store, &partition(0)).await),
         numbers(19_990..20_000)
@@ -132,7 +132,7 @@ pub(crate) async fn ids_grow_past_trimmed_entries(site: Site) {
         .acknowledge_through(&lease, appended[9])
         .await
         .unwrap();
-    store.trim(&lease).await.unwrap();
+    store.trim(&lease, 0).await.unwrap();
     assert_eq!(
         lag(&*store, "readers", &partition(0)).await.last_id,
         appended[9]
@@ -142,5 +142,30 @@ pub(crate) async fn ids_grow_past_trimmed_entries(site: Site) {
     assert_eq!(
         texts(&store.fetch(&lease, Fetch::New, ALL).await.unwrap()),
         ["10"]
+    );
+}
+
+pub(crate) async fn trim_leaves_what_is_to_be_kept(site: Site) {
+    let store = site.open().await;
+    let appended = append(&*store, &partition(0), 0..6_000).await;
+    let lease = own(&*store, "readers", &partition(0)).await;
+    store
+        .acknowledge_through(&lease, appended[4_999])
+        .await
+        .unwrap();
+    assert_eq!(store.trim(&lease, 6_000).await.unwrap(), 0);
+    assert_eq!(store.trim(&lease, 9_000).await.unwrap(), 0);
+    // A block is left over at most.
+    store.trim(&lease, 1_500).await.unwrap();
+    let left = read_all(&*store, &partition(0)).await.len();
+    assert!((1_500..1_700).contains(&left), "{left}");
+    // What the group needs is kept in any case.
+    store.trim(&lease, 10).await.unwrap();
+    let left = read_all(&*store, &partition(0)).await.len();
+    assert!((1_000..1_200).contains(&left), "{left}");
+    store.trim(&lease, 0).await.unwrap();
+    assert_eq!(
+        texts(&read_all(&*store, &partition(0)).await),
+        numbers(5_000..6_000)
     );
 }

@@ -54,7 +54,7 @@ async fn our_lease_excludes_the_ancestor() {
         [false]
     );
     assert!(matches!(
-        store.trim(&lease).await,
+        store.trim(&lease, 0).await,
         Err(Error::LeaseLost { .. })
     ));
 }
@@ -88,7 +88,7 @@ async fn no_key_is_written_but_the_documented_ones() {
             .acknowledge_through(&lease, EntryId::ZERO)
             .await
             .unwrap();
-        store.trim(&lease).await.unwrap();
+        store.trim(&lease, 0).await.unwrap();
         store
             .beat(&shard(5).stream, &group, lease.worker, TTL)
             .await

@@ -9,5 +9,6 @@ mod failover;
 mod outage;
 mod progress;
 mod refusal;
+mod runnel;
 mod secured;
 mod site;

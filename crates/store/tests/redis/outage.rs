@@ -98,7 +98,7 @@ async fn a_server_that_forgot_the_scripts_is_taught_them_again() {
     let entries = store.fetch(&lease, Fetch::New, LIMIT).await.unwrap();
     assert_eq!(entries.len(), 2);
     assert_eq!(store.acknowledge(&lease, &ids).await.unwrap(), 2);
-    assert_eq!(store.trim(&lease).await.unwrap(), 2);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 2);
 }
 
 #[tokio::test]

@@ -46,9 +46,9 @@ async fn trim_waits_for_the_owners_own_group() {
 
     // The drain has not read yet; its group does not even exist.
     let drain = acquire(&store, &drain(), &shard(0)).await.unwrap();
-    assert_eq!(store.trim(&drain).await.unwrap(), 0);
+    assert_eq!(store.trim(&drain, 0).await.unwrap(), 0);
     store.acknowledge_through(&drain, ids[0]).await.unwrap();
-    assert_eq!(store.trim(&drain).await.unwrap(), 1);
+    assert_eq!(store.trim(&drain, 0).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn lag_is_known_after_a_position_was_moved() {
         assert_eq!(lag().await.undelivered, 499 - through as u64);
     }
     store.acknowledge_through(&lease, ids[299]).await.unwrap();
-    store.trim(&lease).await.unwrap();
+    store.trim(&lease, 0).await.unwrap();
     let lag = lag().await;
     assert_eq!((lag.appended, lag.held, lag.undelivered), (500, 200, 200));
 }

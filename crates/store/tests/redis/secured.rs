@@ -41,7 +41,7 @@ async fn a_restricted_user_works_over_tls() {
     let read = store.fetch(&lease, Fetch::New, LIMIT).await.unwrap();
     assert_eq!(read.len(), 3);
     assert_eq!(store.acknowledge(&lease, &ids).await.unwrap(), 2);
-    assert_eq!(store.trim(&lease).await.unwrap(), 2);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 2);
     let news = store
         .wait_for_entries(
             &[(shard(0), EntryId::ZERO)],

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use tidegate_store::{EntryId, Error, ReadLimit, SqliteStore, Store};
+use tidegate_store::{EntryId, Error, GroupName, ReadLimit, SqliteStore, Store};
 
 use crate::words::{ALL, entry, open, partition, place};
 
@@ -20,6 +20,29 @@ async fn entries_outlive_the_handle() {
         .await
         .unwrap();
     assert_eq!(read.iter().map(|entry| entry.id).collect::<Vec<_>>(), ids);
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
+    let (_directory, path) = place();
+    drop(open(&path).await);
+    // Version 1 had no marks.
+    let earlier = "DROP TABLE tidegate_mark;
+                   UPDATE tidegate_meta SET value = 1 WHERE key = 'schema_version'";
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(earlier)
+        .unwrap();
+    for _ in 0..2 {
+        let store = open(&path).await;
+        let (group, partition) = (GroupName::new("g").unwrap(), partition(0));
+        store
+            .set_mark(&group, &partition, "m", "x".into())
+            .await
+            .unwrap();
+        let marks = store.marks(&group, &partition).await.unwrap();
+        assert_eq!(marks.len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -151,7 +174,7 @@ async fn space_of_trimmed_entries_is_used_again() {
         let entries = (0..2_000).map(|_| entry(0, "x".repeat(1_000))).collect();
         let ids = store.append(entries).await.unwrap();
         store.acknowledge_through(&lease, ids[1_999]).await.unwrap();
-        assert_eq!(store.trim(&lease).await.unwrap(), 2_000);
+        assert_eq!(store.trim(&lease, 0).await.unwrap(), 2_000);
         let pages: u64 = Connection::open(&path)
             .unwrap()
             .pragma_query_value(None, "page_count", |row| row.get(0).map(i64::cast_unsigned))

@@ -83,7 +83,7 @@ async fn batches() {
                 store.acknowledge(&lease, &ids).await.unwrap();
             }
             let deleting = Instant::now();
-            let deleted = store.trim(&lease).await.unwrap();
+            let deleted = store.trim(&lease, 0).await.unwrap();
             if index == 0 {
                 say(
                     &format!("trim, {what}"),
@@ -125,7 +125,7 @@ async fn a_drain_that_keeps_up() {
                         .unwrap();
                     after = read.last().unwrap().id;
                     store.acknowledge_through(&lease, after).await.unwrap();
-                    store.trim(&lease).await.unwrap();
+                    store.trim(&lease, 0).await.unwrap();
                 }
             })
         })

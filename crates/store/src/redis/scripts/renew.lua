@@ -1,14 +1,17 @@
 -- Lets a lease last longer, if it is still the caller's.
 --
--- KEYS[1]  lease: string `<epoch>:<worker>`
--- ARGV[1]  the value of the caller's lease
--- ARGV[2]  milliseconds from now until it ends
+-- KEYS[1]  lease: string, the owner's id
+-- KEYS[2]  epoch: string, the last epoch handed out
+-- ARGV[1]  the caller's id
+-- ARGV[2]  the epoch of its lease
+-- ARGV[3]  milliseconds from now until it ends
 -- Reply    1 where it was renewed, 0 where it is lost
 --
 -- Atomic because between the look and the renewal the lease could end and go to another worker,
 -- whose lease would then be renewed for the wrong owner.
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+local held = redis.call('MGET', KEYS[1], KEYS[2])
+if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then
   return 0
 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])

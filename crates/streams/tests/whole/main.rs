@@ -1,0 +1,72 @@
+//! The whole path, from entries to acknowledged events, on SQLite and on real Redis.
+//!
+//! A test is written once, against a [`Site`](site::Site); the macro below makes one test per
+//! backend of it. Each test has a server or a file of its own.
+
+#![cfg(test)]
+mod dead_letters;
+mod failing;
+mod flow;
+mod handing_over;
+mod site;
+mod standing_still;
+
+/// Instantiates tests for each backend, under `sqlite::` and `redis::`.
+macro_rules! on_each_store {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod sqlite {
+            $(mod $module {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(crate::site::Site::sqlite().await).await;
+                }
+            )+})+
+        }
+        mod redis {
+            $(mod $module {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    crate::$module::$name(crate::site::Site::redis().await).await;
+                }
+            )+})+
+        }
+    };
+}
+
+on_each_store! {
+    flow:
+        events_come_in_the_order_of_their_partition,
+        a_batch_holds_what_is_there,
+        a_batch_waits_for_more_only_within_its_time,
+        an_idle_partition_wakes_up_for_a_new_event,
+        keys_are_processed_concurrently_and_each_in_order,
+        a_stalled_partition_holds_up_no_other,
+        what_every_group_has_acknowledged_is_trimmed;
+    failing:
+        halt_stops_the_worker_and_keeps_the_entry_first,
+        ignore_acknowledges_and_goes_on,
+        a_dead_letter_is_stored_and_the_rest_goes_on,
+        a_batch_that_fails_is_handed_out_one_by_one,
+        retry_tries_again_in_place_and_then_does_what_comes_then,
+        a_panic_is_a_failure_like_any_other,
+        an_undecodable_entry_is_a_dead_letter_whatever_the_policy,
+        a_function_that_returns_early_is_called_again;
+    dead_letters:
+        a_retried_letter_is_processed_again_and_gone,
+        a_discarded_letter_is_gone_and_the_others_stay,
+        a_letter_is_not_stored_twice_when_its_owner_died_before_the_ack,
+        one_command_at_a_time_is_at_the_desk;
+    handing_over:
+        pending_entries_come_first_for_a_new_owner,
+        a_shutdown_lets_the_function_finish_what_is_in_hand,
+        after_the_grace_the_function_is_dropped_and_its_event_stays_pending,
+        a_zombie_cannot_acknowledge,
+        two_workers_share_the_partitions_and_nothing_is_lost;
+    standing_still:
+        a_quarantined_partition_stands_still_and_the_others_go_on,
+        a_quarantine_survives_a_restart,
+        a_parked_key_waits_in_order_and_goes_on_when_released,
+        a_parked_key_of_a_lane_waits_as_well,
+        parked_keys_stay_parked_after_a_restart,
+        retries_come_before_parking;
+}
