@@ -127,8 +127,8 @@ impl Calls {
         });
     }
 
-    /// Tries to take the lease on a partition.
-    pub(crate) fn acquire(&mut self, index: u32, sent_at: Instant) {
+    /// Tries to take the lease on a partition under an epoch above `known` and above the floor.
+    pub(crate) fn acquire(&mut self, index: u32, known: Epoch, sent_at: Instant) {
         let (store, subject, timing) = self.parts();
         let lease = async move {
             let Subject {
@@ -137,7 +137,7 @@ impl Calls {
                 worker,
                 ..
             } = &*subject;
-            let (partition, floor) = (stream.partition(index), subject.floor(index));
+            let (partition, floor) = (stream.partition(index), subject.floor(index).max(known));
             store
                 .try_acquire_lease(group, &partition, *worker, timing.lease_ttl, floor)
                 .await
@@ -156,7 +156,7 @@ impl Calls {
         self.send(result, move |result| Answer::Released { index, result });
     }
 
-    /// Says that this worker has gone.
+    /// Says that this worker has gone, and has given its leases back so far.
     pub(crate) fn leave(&mut self) {
         let (store, subject, _) = self.parts();
         let result = async move {

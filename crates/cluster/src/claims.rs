@@ -38,6 +38,8 @@ use crate::timing::Timing;
 pub(crate) enum Step {
     /// Try to take the lease on this partition.
     Acquire(u32),
+    /// Try to take the lease that this worker holds since a former life, under this epoch.
+    TakeAgain(u32, Epoch),
     /// Give the lease to an owner.
     HandOver(Lease),
     /// Ask the owner of this partition to finish what it has begun and to hand it back.
@@ -67,6 +69,7 @@ pub(crate) struct Claims {
     group: GroupName,
     worker: WorkerId,
     timing: Timing,
+    is_static: bool,
     stopping: bool,
     claims: BTreeMap<u32, Claim>,
     steps: Vec<Step>,
@@ -86,10 +89,23 @@ impl Claims {
             group,
             worker,
             timing,
+            is_static: false,
             stopping: false,
             claims,
             steps,
         }
+    }
+
+    /// Lets this worker come back as the same: at the end its leases stay, and at the beginning it
+    /// takes those that it finds.
+    pub(crate) fn become_static(&mut self) {
+        self.is_static = true;
+    }
+
+    /// Whether a lease is on its way back to the store.
+    pub(crate) fn is_releasing(&self) -> bool {
+        let mut claims = self.claims.values();
+        claims.any(|claim| matches!(claim, Claim::Releasing))
     }
 
     /// What is to be done since the last time this was asked.
@@ -240,6 +256,11 @@ impl Claims {
     }
 
     fn release(&mut self, lease: Lease) {
+        if self.is_static && self.stopping {
+            // It ends by itself, unless this worker comes back before.
+            self.claims.remove(&lease.partition.index);
+            return;
+        }
         self.claims.insert(lease.partition.index, Claim::Releasing);
         self.steps.push(Step::Release(lease));
     }

@@ -19,8 +19,10 @@
 //! * `claims` decides what to acquire, to give to an owner, to ask back and to release,
 //! * `outage` tells the log when the store is out of reach,
 //! * [`owned_lease`] is what the user of a partition holds,
-//! * [`arrivals`] wakes the owners that have nothing to do.
+//! * [`arrivals`] wakes the owners that have nothing to do,
+//! * `announcements` makes a running ownership look when somebody comes or goes.
 
+mod announcements;
 pub mod arrivals;
 pub mod assignment;
 mod calls;

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_store::{Epoch, GroupName, Store, StreamName, WorkerId};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::calls::{Calls, Subject};
@@ -74,7 +75,8 @@ impl Options {
 /// What others can tell a running [`Ownership`].
 #[derive(Clone, Debug)]
 pub struct Handle {
-    subject: Arc<Subject>,
+    pub(crate) subject: Arc<Subject>,
+    hurry: Arc<Notify>,
 }
 
 impl Handle {
@@ -82,6 +84,11 @@ impl Handle {
     #[must_use]
     pub fn worker(&self) -> WorkerId {
         self.subject.worker
+    }
+
+    /// Makes the next look at the store due at once: somebody has come or gone.
+    pub fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     /// Later leases on this partition get an epoch larger than `floor`, and larger than every
@@ -102,6 +109,10 @@ pub struct Ownership {
     claims: Claims,
     owners: Owners,
     survey: Recurring,
+    /// How many looks in a row have found a partition that was not where it belongs.
+    unsettled_looks: u32,
+    hurry: Arc<Notify>,
+    is_static: bool,
     renewal: Recurring,
     beat_due_at: Instant,
     outage: Outage,
@@ -118,11 +129,12 @@ enum Phase {
     },
 }
 
+/// Saying that this worker goes: at first, so that the others no longer count on it, and again
+/// when it has given leases back, so that they take them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Farewell {
-    Due,
-    Sent,
-    Answered,
+struct Farewell {
+    is_due: bool,
+    is_in_flight: bool,
 }
 
 impl Ownership {
@@ -157,6 +169,7 @@ impl Ownership {
             floors: (0..partitions).map(|_| AtomicU64::new(0)).collect(),
         });
         let (owners, leases) = Owners::new(partitions);
+        let hurry = Arc::new(Notify::new());
         let ownership = Self {
             timing,
             release_grace,
@@ -164,11 +177,25 @@ impl Ownership {
             claims: Claims::new(stream, group, worker, timing),
             owners,
             survey: Recurring::new(timing, now),
+            unsettled_looks: 0,
+            hurry: Arc::clone(&hurry),
+            is_static: false,
             renewal: Recurring::new(timing, now),
             beat_due_at: now,
             outage: Outage::default(),
             phase: Phase::Sharing,
         };
-        Ok((ownership, Handle { subject }, leases))
+        Ok((ownership, Handle { subject, hurry }, leases))
+    }
+
+    /// Lets the worker come back as the same, for one whose id is
+    /// [of a name](WorkerId::named): at shutdown its leases are not released and it doesn't leave
+    /// the group, so that its partitions wait for it. If it is back before the leases end, it
+    /// takes them again at once, under new epochs; if it is not, the others do.
+    #[must_use]
+    pub fn as_static_member(mut self) -> Self {
+        self.is_static = true;
+        self.claims.become_static();
+        self
     }
 }

@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest pause between two looks at the store while a partition is not where it belongs.
+/// The pause before the second look at the store while a partition is not where it belongs; it
+/// doubles with each further look. Most handovers take no longer than one or two of them.
+const UNSETTLED_PAUSE_FIRST: Duration = Duration::from_millis(10);
+/// The longest such pause.
 const UNSETTLED_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// The pause after the first failure; it doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -39,6 +42,14 @@ impl Timing {
         } else {
             self.renewal_pause().min(UNSETTLED_PAUSE_MAX)
         }
+    }
+
+    /// The same, after so many looks in a row at which a partition was not where it belongs.
+    pub(crate) fn unsettled_pause(self, looks: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(looks.saturating_sub(1));
+        UNSETTLED_PAUSE_FIRST
+            .saturating_mul(doubled)
+            .min(self.survey_pause(false))
     }
 
     /// How long after it was sent a call that gave a lease a new `ttl` is believed. The rest of
@@ -68,6 +79,8 @@ pub(crate) struct Recurring {
     timing: Timing,
     due_at: Instant,
     in_flight: bool,
+    /// When the call that is under way is to be followed by another at the latest.
+    again_at: Option<Instant>,
     failures: u32,
 }
 
@@ -78,6 +91,7 @@ impl Recurring {
             timing,
             due_at: now,
             in_flight: false,
+            again_at: None,
             failures: 0,
         }
     }
@@ -102,8 +116,9 @@ impl Recurring {
     /// The call has been answered; the next one is due at `next_at`.
     pub(crate) fn succeeded(&mut self, next_at: Instant) {
         *self = Self {
-            due_at: next_at,
+            due_at: self.again_at.map_or(next_at, |at| at.min(next_at)),
             in_flight: false,
+            again_at: None,
             failures: 0,
             ..*self
         };
@@ -113,12 +128,18 @@ impl Recurring {
     pub(crate) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.in_flight = false;
+        self.again_at = None;
         self.due_at = now + self.timing.backoff(self.failures);
     }
 
-    /// Something has changed: the next call is due at `at`, if not earlier.
+    /// Something has changed: the next call is due at `at`, if not earlier. One that is under way
+    /// may have been too early to see it.
     pub(crate) fn hurry(&mut self, at: Instant) {
-        self.due_at = self.due_at.min(at);
+        if self.in_flight {
+            self.again_at = Some(self.again_at.map_or(at, |again_at| again_at.min(at)));
+        } else {
+            self.due_at = self.due_at.min(at);
+        }
     }
 }
 
@@ -152,6 +173,26 @@ mod tests {
         call.succeeded(now + TTL);
         assert!(!call.try_start(now));
         assert!(call.try_start(now + TTL));
+    }
+
+    #[test]
+    fn a_hurry_during_a_call_makes_the_next_one_due_after_it() {
+        let now = Instant::now();
+        let mut call = Recurring::new(Timing { lease_ttl: TTL }, now);
+        assert!(call.try_start(now));
+        call.hurry(now);
+        assert_eq!(call.wake_at(), None);
+        call.succeeded(now + TTL);
+        assert!(call.try_start(now));
+        call.succeeded(now + TTL);
+        assert!(!call.try_start(now));
+    }
+
+    #[test]
+    fn unsettled_pauses_grow_up_to_the_longest() {
+        let timing = Timing { lease_ttl: TTL };
+        let pauses_ms = [1, 2, 3, 5, 6, 100].map(|n| timing.unsettled_pause(n).as_millis());
+        assert_eq!(pauses_ms, [10, 20, 40, 160, 250, 250]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod attributes;
 mod retry;
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, ItemFn, Result, ReturnType, Type};
 
@@ -110,13 +110,19 @@ fn write(attributes: &Attributes, mut function: ItemFn, arguments: &Arguments) -
         quote!(#(#docs)*)
     };
     let options = attributes.options(&ident);
+    // Not `expect`, which warns in the user's code above a name that needs no exception.
+    let level = format_ident!("allow");
     let Arguments { events, state } = arguments;
     let values: Vec<_> = (0..state.len())
         .map(|it| format_ident!("state_{it}"))
         .collect();
+    // A function that returns something else is an error at its return type.
+    let call = quote_spanned! {function.sig.output.span()=>
+        let __ended: ::core::result::Result<(), _> = #ident(__events #(, #values?)*).await;
+    };
     quote! {
         #docs
-        #[allow(non_camel_case_types, reason = "the processor has the name of its function")]
+        #[#level(non_camel_case_types, reason = "the processor has the name of its function")]
         #[derive(Clone, Copy, Debug)]
         #visibility struct #ident;
 
@@ -140,9 +146,8 @@ fn write(attributes: &Attributes, mut function: ItemFn, arguments: &Arguments) -
 
                 #(let #values = <#state as #library::FromState>::from_state(__state);)*
                 ::std::boxed::Box::pin(async move {
-                    #ident(__events #(, #values?)*)
-                        .await
-                        .map_err(::core::convert::Into::<#library::BoxError>::into)
+                    #call
+                    __ended.map_err(::core::convert::Into::<#library::BoxError>::into)
                 })
             }
         }

@@ -3,18 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use url::Url;
-
 use crate::port::Store;
-use crate::redis::RedisStore;
+use crate::redis::{RedisStore, RedisUrl};
 use crate::sqlite::SqliteStore;
 use crate::{Error, Result};
 
-/// Where a store is: `redis://…`, `rediss://…` (TLS) or `sqlite://FILE`.
+/// Where a store is: on Redis (see [`RedisUrl`]) or in the file of a `sqlite://FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// A Redis or Valkey server, with its whole URL (it may hold a password: never print it).
-    Redis(Url),
+    /// A Redis or Valkey server, a Cluster, or a master that Sentinels know.
+    Redis(RedisUrl),
     /// One file of the embedded store.
     Sqlite(PathBuf),
 }
@@ -29,6 +27,7 @@ impl StoreUrl {
     /// ```
     /// use tidegate_store::StoreUrl;
     /// assert!(StoreUrl::parse("redis://127.0.0.1:6379").is_ok());
+    /// assert!(StoreUrl::parse("redis+cluster://10.0.0.1:6379,10.0.0.2:6379").is_ok());
     /// assert!(StoreUrl::parse("sqlite://tidegate.sqlite").is_ok());
     /// assert!(StoreUrl::parse("mysql://host/db").is_err());
     /// ```
@@ -41,17 +40,7 @@ impl StoreUrl {
                 path => Ok(Self::Sqlite(PathBuf::from(path))),
             };
         }
-        match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "redis" | "rediss") => Ok(Self::Redis(url)),
-            Ok(url) => Err(Error::Invalid(format!(
-                "a store's URL starts with redis://, rediss:// or sqlite://, not {}://",
-                url.scheme()
-            ))),
-            // The text itself may hold a password.
-            Err(source) => Err(Error::Invalid(format!(
-                "the store's URL can't be read: {source}"
-            ))),
-        }
+        RedisUrl::parse(text).map(Self::Redis)
     }
 }
 
@@ -62,7 +51,7 @@ impl StoreUrl {
 /// the login or is too old.
 pub async fn connect(url: &StoreUrl) -> Result<Arc<dyn Store>> {
     Ok(match url {
-        StoreUrl::Redis(url) => Arc::new(RedisStore::connect(url).await?),
+        StoreUrl::Redis(url) => Arc::new(Box::pin(RedisStore::connect(url)).await?),
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
     })
 }

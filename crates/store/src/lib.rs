@@ -38,7 +38,7 @@ pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};
 pub use parked::ParkedEntry;
 pub use port::{Fetch, Lag, ReadLimit, Start, Store};
-pub use redis::RedisStore;
+pub use redis::{RedisStore, RedisUrl};
 pub use sqlite::{Clock, ManualClock, SqliteStore, SystemClock};
 pub use stream::{GroupName, Partition, StreamName};
 

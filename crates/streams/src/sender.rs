@@ -8,11 +8,15 @@
 //! were given, so where the store falters a partition has a prefix of them, never a gap. If the
 //! process dies here, such a prefix is what remains; nothing is kept in memory for later.
 
+use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tidegate_store::{EntryId, NewEntry, Store, StreamName};
+use bytes::Bytes;
+use tidegate_store::{
+    AppendOptions, Appended, EntryId, Error as Failure, NewEntry, Store, StreamName,
+};
 use uuid::Uuid;
 
 use crate::record::Record;
@@ -29,6 +33,7 @@ const CHUNK_RECORDS_MAX: usize = 4_096;
 pub struct Sender<R> {
     store: Arc<dyn Store>,
     spec: StreamSpec,
+    options: AppendOptions,
     name: StreamName,
     /// Where the next record without a key goes. It begins at random, so that many short-lived
     /// programs that send a record each don't all choose the same partition.
@@ -41,6 +46,9 @@ pub struct Sender<R> {
 pub struct Outgoing<R> {
     /// The record.
     pub record: R,
+    /// What makes a second send of the same record known: then it is not appended again, for as long
+    /// as [`idempotence`](tidegate_store::AppendOptions::idempotence) says.
+    pub request_id: Option<Bytes>,
     /// The trace that it belongs to, which travels in the entry.
     pub trace: Option<TraceParent>,
 }
@@ -49,7 +57,36 @@ impl<R> From<R> for Outgoing<R> {
     fn from(record: R) -> Self {
         Self {
             record,
+            request_id: None,
             trace: None,
+        }
+    }
+}
+
+/// Which records of one call can still be sent, so that a partition has no gap.
+#[derive(Default)]
+struct Closed {
+    /// Partitions that refused an entry.
+    partitions: HashSet<u32>,
+    /// Whether the store failed as a whole, and would for each record that is tried.
+    all: bool,
+}
+
+impl Closed {
+    fn has(&self, partition: u32) -> bool {
+        self.all || self.partitions.contains(&partition)
+    }
+
+    /// Learns from the answer to an entry of the partition.
+    fn learn(&mut self, partition: u32, answer: &Result<Appended>) {
+        match answer {
+            Ok(_) => {}
+            // Appended, or never to be: what comes after it leaves no gap.
+            Err(Error::Store(Failure::NotDurable { .. } | Failure::Invalid(_))) => {}
+            Err(Error::Store(Failure::Full { .. })) => {
+                self.partitions.insert(partition);
+            }
+            Err(_) => self.all = true,
         }
     }
 }
@@ -64,6 +101,7 @@ impl<R: Record> Sender<R> {
         let (turn, _) = Uuid::new_v4().as_u64_pair();
         Ok(Self {
             store,
+            options: spec.append_options(),
             spec,
             name,
             turn: AtomicU32::new(u32::try_from(turn >> 32).unwrap_or_default()),
@@ -74,107 +112,117 @@ impl<R: Record> Sender<R> {
     /// Sends one record and returns its id in its partition.
     ///
     /// # Errors
-    /// [`Error::Unencodable`], and the store's; after one that is transient the record may have been
-    /// sent.
+    /// [`Error::Unencodable`], and the store's: its partition is full, the record was appended and
+    /// is not as durable as asked, or, after one that is transient, it may have been appended.
     pub async fn send(&self, record: &R) -> Result<EntryId> {
-        let entry = self.address(record, None)?;
-        self.append(vec![entry]).await.pop().unwrap_or_else(missing)
+        let entry = self.address(record, None, None)?;
+        let answers = self.store.append_with(vec![entry], &self.options).await;
+        let appended = answers.into_iter().next().unwrap_or_else(missing)?;
+        Ok(appended.id)
     }
 
-    /// Sends many records in few round trips, and answers for each.
+    /// Sends many records in few round trips, and answers for each as [`send`](Self::send) does.
     ///
-    /// A record that can't be encoded is left out, and the others are sent. Where the store refuses
-    /// or can't be reached, the answers to the records that it may not have taken say so, and of
-    /// those that come after them none is tried ([`Error::NotTried`]).
+    /// A record that can't be encoded is left out, and the others are sent. Where a partition is
+    /// full, none that comes later and belongs there is tried ([`Error::NotTried`]); where the store
+    /// is away, none at all. So it can all be sent again from the first that failed, in order.
     pub async fn send_many(&self, records: Vec<R>) -> Vec<Result<EntryId>> {
-        self.send_each(records.into_iter().map(Outgoing::from).collect())
-            .await
+        let outgoing = records.into_iter().map(Outgoing::from).collect();
+        let answers = self.send_each(outgoing).await;
+        let id = |answer: Result<Appended>| answer.map(|it| it.id);
+        answers.into_iter().map(id).collect()
     }
 
-    /// As [`send_many`](Self::send_many), for records with what goes with them.
-    pub async fn send_each(&self, outgoing: Vec<Outgoing<R>>) -> Vec<Result<EntryId>> {
+    /// As [`send_many`](Self::send_many), for records with what goes with them. The answers tell
+    /// whether a record was there already, by its request id.
+    pub async fn send_each(&self, outgoing: Vec<Outgoing<R>>) -> Vec<Result<Appended>> {
         let mut answers = Vec::with_capacity(outgoing.len());
-        let mut failed = false;
+        let mut closed = Closed::default();
         for chunk in outgoing.chunks(CHUNK_RECORDS_MAX) {
-            if failed {
-                answers.extend(chunk.iter().map(|_| Err(Error::NotTried)));
-                continue;
-            }
-            let sent = self.send_chunk(chunk).await;
-            failed = sent.iter().any(|it| matches!(it, Err(Error::Store(_))));
-            answers.extend(sent);
+            answers.extend(self.send_chunk(chunk, &mut closed).await);
         }
         answers
     }
 
-    async fn send_chunk(&self, chunk: &[Outgoing<R>]) -> Vec<Result<EntryId>> {
+    async fn send_chunk(
+        &self,
+        chunk: &[Outgoing<R>],
+        closed: &mut Closed,
+    ) -> Vec<Result<Appended>> {
         let mut entries = Vec::with_capacity(chunk.len());
-        let mut refusals = Vec::with_capacity(chunk.len());
+        // Of each record where it goes, or why it goes nowhere.
+        let mut places = Vec::with_capacity(chunk.len());
         for it in chunk {
-            match self.address(&it.record, it.trace.as_ref()) {
+            let request_id = it.request_id.as_ref();
+            match self.address(&it.record, request_id, it.trace.as_ref()) {
+                Ok(entry) if closed.has(entry.partition.index) => places.push(Err(Error::NotTried)),
                 Ok(entry) => {
+                    places.push(Ok(entry.partition.index));
                     entries.push(entry);
-                    refusals.push(None);
                 }
-                Err(refusal) => refusals.push(Some(refusal)),
+                Err(refusal) => places.push(Err(refusal)),
             }
         }
-        let mut appended = self.append(entries).await.into_iter();
-        let mut answer = |refusal: Option<Error>| match refusal {
-            Some(refusal) => Err(refusal),
-            None => appended.next().unwrap_or_else(missing),
+        let answers = if entries.is_empty() {
+            Vec::new()
+        } else {
+            self.store.append_with(entries, &self.options).await
         };
-        refusals.into_iter().map(&mut answer).collect()
+        let mut answers = answers.into_iter();
+        let mut answer = |place: Result<u32>| {
+            let partition = place?;
+            let answer = answers.next().unwrap_or_else(missing).map_err(Error::Store);
+            closed.learn(partition, &answer);
+            answer
+        };
+        places.into_iter().map(&mut answer).collect()
     }
 
     /// The entry of a record.
-    fn address(&self, record: &R, trace: Option<&TraceParent>) -> Result<NewEntry> {
+    fn address(
+        &self,
+        record: &R,
+        request_id: Option<&Bytes>,
+        trace: Option<&TraceParent>,
+    ) -> Result<NewEntry> {
+        if request_id.is_some() && self.options.idempotence.is_none() {
+            return Err(Error::Invalid(format!(
+                "a record with a request id: stream {} does not say for how long to know it again; \
+                 set `append.idempotence`",
+                self.name
+            )));
+        }
         let mut fields = record
             .encode(self.spec.compression)
             .map_err(Error::Unencodable)?;
         fields.extend(trace.map(TraceParent::field));
-        let partition = match record.partition_key() {
-            Some(key) => self.spec.hasher.partition_of(&key, self.spec.partitions),
-            None => self.next_turn(),
-        };
-        Ok(NewEntry {
-            partition: self.name.partition(partition),
-            fields,
-            request_id: None,
+        let partition = self.partition_of(record, request_id);
+        let entry = NewEntry::new(self.name.partition(partition), fields);
+        Ok(match request_id {
+            Some(id) => entry.with_request_id(id.clone()),
+            None => entry,
         })
     }
 
-    fn next_turn(&self) -> u32 {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        turn.checked_rem(self.spec.partitions).unwrap_or(0)
-    }
-
-    /// Appends entries and answers for each.
-    async fn append(&self, entries: Vec<NewEntry>) -> Vec<Result<EntryId>> {
-        let count = entries.len();
-        match self.store.append(entries).await {
-            Ok(ids) => ids.into_iter().map(Ok).collect(),
-            Err(failure) => (0..count)
-                .map(|_| Err(Error::Store(again(&failure))))
-                .collect(),
+    fn partition_of(&self, record: &R, request_id: Option<&Bytes>) -> u32 {
+        let StreamSpec {
+            hasher, partitions, ..
+        } = self.spec;
+        match (record.partition_key(), request_id) {
+            (Some(key), _) => hasher.partition_of(&key, partitions),
+            // A partition knows the request ids that it has seen itself, so a record that is sent
+            // again must come to the same one.
+            (None, Some(id)) => hasher.partition_of(&String::from_utf8_lossy(id), partitions),
+            (None, None) => {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                turn.checked_rem(partitions).unwrap_or(0)
+            }
         }
     }
 }
 
-/// The same failure once more, since each of the entries has an answer of its own.
-fn again(failure: &tidegate_store::Error) -> tidegate_store::Error {
-    use tidegate_store::Error as Failure;
-    let text = failure.to_string();
-    match failure {
-        Failure::Unavailable(source) => Failure::Unavailable(source.to_string().into()),
-        Failure::Refused(source) => Failure::Refused(source.to_string().into()),
-        Failure::Corrupt(_) => Failure::Corrupt(text),
-        _ => Failure::Invalid(text),
-    }
-}
-
 /// The store answered for fewer entries than it was given, which it promises not to.
-fn missing() -> Result<EntryId> {
+fn missing() -> tidegate_store::Result<Appended> {
     let text = "the store answered for fewer entries than it was given";
-    Err(tidegate_store::Error::Corrupt(text.into()).into())
+    Err(Failure::Corrupt(text.into()))
 }

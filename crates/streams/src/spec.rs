@@ -3,7 +3,7 @@
 //! A stream has no record of its own in the store: its partitions are what somebody appended to.
 //! So every program says the same things of it, and they stand together here.
 
-use tidegate_store::StreamName;
+use tidegate_store::{AppendOptions, Bound, StreamName};
 
 use crate::record::Compression;
 use crate::routing::Hasher;
@@ -26,12 +26,17 @@ pub struct StreamSpec {
     /// How many partitions it has, 1 to [`PARTITIONS_MAX`]. Another number sends keys to other
     /// partitions.
     pub partitions: u32,
-    /// About how many entries a partition may hold.
+    /// How many entries a partition may hold. What would exceed it is refused
+    /// ([`Full`](tidegate_store::Error::Full)) until those that all groups have acknowledged are
+    /// trimmed; nothing unread is dropped. `append` may say something else.
     pub partition_size: u64,
     /// What spreads keys over the partitions.
     pub hasher: Hasher,
     /// How records are compressed when they are sent; whoever reads them sees it.
     pub compression: Compression,
+    /// What is promised of each record sent. With the default it is as durable as the store makes
+    /// it by itself, `partition_size` is the bound, and request ids are not taken.
+    pub append: AppendOptions,
 }
 
 impl StreamSpec {
@@ -46,6 +51,19 @@ impl StreamSpec {
             partition_size: PARTITION_SIZE,
             hasher: Hasher::default(),
             compression: Compression::default(),
+            append: AppendOptions::default(),
+        }
+    }
+
+    /// What the store is asked to promise, with the bound that `partition_size` is.
+    pub(crate) fn append_options(&self) -> AppendOptions {
+        let bound = match self.append.bound {
+            Bound::None => Bound::HighWater(self.partition_size),
+            stated => stated,
+        };
+        AppendOptions {
+            bound,
+            ..self.append
         }
     }
 

@@ -70,7 +70,7 @@ impl<T> DerefMut for State<T> {
 /// What can be an argument of a user's function beside its events.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument here",
-    label = "use `State<T>` for a value that the application provides"
+    label = "use `State<T>` for a value that the application provides; `T` is Clone, Send and Sync"
 )]
 pub trait FromState: Sized {
     /// Takes the argument from the application's values.

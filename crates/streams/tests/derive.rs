@@ -21,7 +21,7 @@ struct UserAction {
 #[derive(Record, Serialize, Deserialize)]
 #[record(crate = "tidegate_streams")]
 #[serde(bound = "T: Serialize + serde::de::DeserializeOwned")]
-struct Ping<T: Serialize + serde::de::DeserializeOwned + Send + 'static> {
+struct Ping<T: Serialize + serde::de::DeserializeOwned + Send + Sync + 'static> {
     note: T,
 }
 

@@ -30,7 +30,6 @@ mod workload;
 
 use clap::Args;
 
-use run::Contestant;
 pub(crate) use run::{Run, run_one};
 
 use crate::disk;

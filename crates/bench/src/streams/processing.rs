@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::order::Order;
 use super::run::Run;
-use super::{APP, STREAM};
 use crate::error::{Error, Result};
 use crate::usage::{Stopwatch, Usage};
 
@@ -71,10 +70,10 @@ where
     let counted = seen.clone();
     let settings = Settings {
         prefetch: 2 * run.count as usize,
-        trims: false,
+        retain: None,
         ..Settings::default()
     };
-    let processor = Processor::new(&run.group(), (APP, STREAM), run.partitions, move |events| {
+    let processor = Processor::new(&run.group(), &run.spec(), move |events| {
         function(events, counted.clone())
     })?
     .with_settings(settings)?;

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tidegate_streams::StreamSpec;
 
-use super::{processing, raw, sending};
+use super::{APP, STREAM, processing, raw, sending};
 use crate::error::Result;
 use crate::subprocess;
 use crate::usage::{Processes, Usage};
@@ -62,6 +63,16 @@ impl Run {
     /// Runs, in another process.
     pub(super) async fn spawn(&self) -> Result<Usage> {
         subprocess::spawn(Self::COMMAND, &self.contestant.to_string(), self).await
+    }
+
+    /// The stream, as every contestant of ours is told of it.
+    pub(super) fn spec(&self) -> StreamSpec {
+        StreamSpec {
+            partitions: self.partitions,
+            // Nobody trims, so it must all fit, wherever it goes.
+            partition_size: self.events,
+            ..StreamSpec::new(APP, STREAM)
+        }
     }
 
     /// The group of a reader: each run begins at the beginning.

@@ -1,11 +1,10 @@
 //! Ours: records, sent in batches.
 
 use tidegate_store::StoreUrl;
-use tidegate_streams::{Sender, StreamSpec};
+use tidegate_streams::Sender;
 
 use super::order::Order;
 use super::run::Run;
-use super::{APP, STREAM};
 use crate::error::Result;
 use crate::usage::{Stopwatch, Usage};
 
@@ -15,11 +14,7 @@ const BATCH: u64 = 1_000;
 /// Sends everything: records are encoded, routed by their key and appended.
 pub(super) async fn send(run: &Run) -> Result<Usage> {
     let store = tidegate_store::connect(&StoreUrl::parse(&run.redis_url)?).await?;
-    let spec = StreamSpec {
-        partitions: run.partitions,
-        ..StreamSpec::new(APP, STREAM)
-    };
-    let sender = Sender::new(store, spec)?;
+    let sender = Sender::new(store, run.spec())?;
     let mut batches = Vec::new();
     let mut places = 0..run.events;
     while !places.is_empty() {

@@ -12,7 +12,7 @@ use super::View;
 pub(crate) enum Call {
     Survey,
     Renew(Vec<Lease>),
-    Acquire(u32),
+    Acquire(u32, Epoch),
     Release(Lease),
 }
 
@@ -63,7 +63,7 @@ impl ModelStore {
             Call::Renew(leases) => {
                 Answer::StillHeld(leases.iter().map(|lease| self.renew(lease, now)).collect())
             }
-            Call::Acquire(index) => Answer::Lease(self.acquire(worker, *index, now)),
+            Call::Acquire(index, floor) => Answer::Lease(self.acquire(worker, *index, *floor, now)),
             Call::Release(lease) => {
                 let stored = &mut self.partitions[lease.partition.index as usize];
                 if stored.epoch == lease.epoch.0 {
@@ -104,9 +104,19 @@ impl ModelStore {
         held
     }
 
-    fn acquire(&mut self, worker: WorkerId, index: u32, now: Instant) -> Option<Lease> {
+    fn acquire(
+        &mut self,
+        worker: WorkerId,
+        index: u32,
+        floor: Epoch,
+        now: Instant,
+    ) -> Option<Lease> {
         let stored = &mut self.partitions[index as usize];
-        stored.held.is_none().then(|| {
+        let is_free = stored.held.is_none_or(|(holder, _)| {
+            // The worker itself may take it again, if it knows the epoch.
+            holder == worker && floor.0 >= stored.epoch
+        });
+        is_free.then(|| {
             stored.epoch += 1;
             stored.held = Some((worker, now + self.ttl));
             lease(index, worker, stored.epoch)

@@ -91,6 +91,11 @@ impl Claims {
                     epoch,
                     ..
                 }) if holder == self.worker => {
+                    if self.is_static && ours && !self.stopping {
+                        self.claims.insert(index, Claim::Acquiring);
+                        self.steps.push(Step::TakeAgain(index, epoch));
+                        return false;
+                    }
                     // The answer to an acquisition or to a release did not reach us. A release
                     // for an epoch that is over by now changes nothing.
                     let (group, partition) = (self.group.clone(), self.stream.partition(index));

@@ -177,3 +177,45 @@ fn an_answer_about_a_former_lease_is_ignored() {
     claims.renewed(&former, &[false], now);
     assert!(claims.take_steps().is_empty());
 }
+
+#[test]
+fn a_static_worker_takes_again_what_it_finds_and_leaves_it_at_the_end() {
+    let now = Instant::now();
+    let mut claims = Claims::new(stream(), group(), id(0), TIMING);
+    claims.become_static();
+    let view = View {
+        workers: vec![id(0)],
+        holders: seen(Some(id(0)), 4),
+    };
+    claims.surveyed(view.clone());
+    assert_eq!(claims.take_steps(), [Step::TakeAgain(0, Epoch(4))]);
+    claims.acquired(0, Some(lease(0, id(0), 5)), now, now);
+    claims.stop();
+    assert_eq!(
+        claims.take_steps(),
+        [Step::HandOver(lease(0, id(0), 5)), Step::RequestRelease(0)]
+    );
+    claims.handed_back(0, Epoch(5));
+    assert!(claims.is_empty());
+    claims.surveyed(view);
+    assert_eq!(claims.take_steps(), []);
+}
+
+#[test]
+fn a_static_worker_gives_back_what_belongs_to_another() {
+    let mut claims = Claims::new(stream(), group(), id(0), TIMING);
+    claims.become_static();
+    let mut holders = seen(Some(id(0)), 4);
+    holders.extend(seen(Some(id(0)), 7));
+    claims.surveyed(View {
+        workers: vec![id(0), id(1)],
+        holders,
+    });
+    assert_eq!(
+        claims.take_steps(),
+        [
+            Step::TakeAgain(0, Epoch(4)),
+            Step::Release(lease(1, id(0), 7))
+        ]
+    );
+}

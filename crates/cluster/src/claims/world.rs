@@ -66,8 +66,15 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
+        let claims = |number| {
+            let mut claims = Claims::new(stream(), group(), id(number), TIMING);
+            if number == 0 {
+                claims.become_static();
+            }
+            claims
+        };
         let worker = |number| Worker {
-            claims: Claims::new(stream(), group(), id(number), TIMING),
+            claims: claims(number),
             owners: BTreeMap::new(),
             flights: Vec::new(),
             last_alive: now,
@@ -129,7 +136,7 @@ impl World {
         let same = |flight: &Flight| match flight.call {
             Call::Renew(_) => renew,
             Call::Survey => !renew,
-            Call::Acquire(_) | Call::Release(_) => false,
+            Call::Acquire(..) | Call::Release(_) => false,
         };
         if !worker.dead && !worker.flights.iter().any(same) {
             let call = if renew {
@@ -175,7 +182,7 @@ impl World {
             (Call::Renew(leases), Answer::StillHeld(held)) => {
                 claims.renewed(&leases, &held, sent_at);
             }
-            (Call::Acquire(index), Answer::Lease(lease)) => {
+            (Call::Acquire(index, _), Answer::Lease(lease)) => {
                 claims.acquired(index, lease, sent_at, self.now);
             }
             (Call::Release(lease), Answer::Done) => claims.released(lease.partition.index),
@@ -193,9 +200,11 @@ impl World {
         let failed = worker.flights.remove(flight);
         match &failed.call {
             Call::Survey | Call::Renew(_) => {}
-            Call::Acquire(index) => worker
-                .claims
-                .acquired(*index, None, failed.sent_at, self.now),
+            Call::Acquire(index, _) => {
+                worker
+                    .claims
+                    .acquired(*index, None, failed.sent_at, self.now)
+            }
             Call::Release(lease) => worker.claims.released(lease.partition.index),
         }
         if failed.answer.is_none() {
@@ -244,9 +253,12 @@ impl World {
         for step in worker.claims.take_steps() {
             match step {
                 Step::Acquire(index) => {
-                    worker
-                        .flights
-                        .push(Flight::new(Call::Acquire(index), self.now));
+                    let call = Call::Acquire(index, Epoch(0));
+                    worker.flights.push(Flight::new(call, self.now));
+                }
+                Step::TakeAgain(index, epoch) => {
+                    let call = Call::Acquire(index, epoch);
+                    worker.flights.push(Flight::new(call, self.now));
                 }
                 Step::Release(lease) => {
                     worker

@@ -9,6 +9,7 @@
 
 use std::future::pending;
 
+use tidegate_store::Epoch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -22,6 +23,7 @@ use crate::owned_lease::HandedBack;
 /// What the loop has waited for.
 enum Heard {
     Shutdown,
+    Hurry,
     HandedBack(HandedBack),
     Answer(Answer),
     Time,
@@ -29,7 +31,8 @@ enum Heard {
 
 impl Ownership {
     /// Shares the partitions until `shutdown`, then asks all owners to hand back, waits for them
-    /// up to [`Options::release_grace`](crate::Options::release_grace), releases the leases and leaves the group.
+    /// up to [`Options::release_grace`](crate::Options::release_grace), releases the leases and leaves the group;
+    /// a [static member](Self::as_static_member) does neither of these two.
     ///
     /// While the store is unavailable it waits for it, however long that takes. Dropping the
     /// future tells all owners that their leases are lost, and leaves the leases to their end.
@@ -48,11 +51,19 @@ impl Ownership {
             match heard {
                 Heard::Shutdown => {
                     let grace_ends_at = now.checked_add(self.release_grace);
+                    let farewell = Farewell {
+                        is_due: !self.is_static,
+                        is_in_flight: false,
+                    };
                     self.phase = Phase::Stopping {
                         grace_ends_at,
-                        farewell: Farewell::Due,
+                        farewell,
                     };
                     self.claims.stop();
+                }
+                Heard::Hurry => {
+                    self.unsettled_looks = 0;
+                    self.survey.hurry(now);
                 }
                 Heard::HandedBack(HandedBack { index, epoch }) => {
                     self.claims.handed_back(index, epoch);
@@ -76,6 +87,7 @@ impl Ownership {
         tokio::select! {
             () = shutdown.cancelled(), if sharing => Heard::Shutdown,
             () = listener.closed(), if sharing => Heard::Shutdown,
+            () = self.hurry.notified(), if sharing => Heard::Hurry,
             Some(handed_back) = self.owners.next_handed_back() => Heard::HandedBack(handed_back),
             Some(answer) = self.calls.next() => Heard::Answer(answer),
             () = alarm => Heard::Time,
@@ -94,13 +106,10 @@ impl Ownership {
     }
 
     fn is_over(&self) -> bool {
-        let left = matches!(
-            self.phase,
-            Phase::Stopping {
-                farewell: Farewell::Answered,
-                ..
-            }
-        );
+        let left = match self.phase {
+            Phase::Sharing => false,
+            Phase::Stopping { farewell, .. } => !farewell.is_due && !farewell.is_in_flight,
+        };
         left && self.claims.is_empty()
     }
 
@@ -118,9 +127,14 @@ impl Ownership {
                 farewell,
             } => {
                 // The others can take a partition as soon as its owner is done with it, when they
-                // no longer count on this worker. A beat under way would say the contrary.
-                if *farewell == Farewell::Due && !self.survey.is_in_flight() {
-                    *farewell = Farewell::Sent;
+                // no longer count on this worker. A beat under way would say the contrary, and so
+                // would a lease that is still on its way back.
+                let is_silent = !self.survey.is_in_flight() && !self.claims.is_releasing();
+                if farewell.is_due && !farewell.is_in_flight && is_silent {
+                    *farewell = Farewell {
+                        is_due: false,
+                        is_in_flight: true,
+                    };
                     self.calls.leave();
                 }
                 if grace_ends_at.is_some_and(|grace_ends_at| grace_ends_at <= now) {
@@ -144,7 +158,8 @@ impl Ownership {
 
     fn perform(&mut self, step: Step, now: Instant) {
         match step {
-            Step::Acquire(index) => self.calls.acquire(index, now),
+            Step::Acquire(index) => self.calls.acquire(index, Epoch(0), now),
+            Step::TakeAgain(index, epoch) => self.calls.acquire(index, epoch, now),
             Step::HandOver(lease) => {
                 debug!(partition = %lease.partition, epoch = %lease.epoch, "acquired");
                 self.owners.hand_over(lease);
@@ -178,9 +193,14 @@ impl Ownership {
                 if with_beat {
                     self.beat_due_at = sent_at + self.timing.renewal_pause();
                 }
-                let settled = self.claims.surveyed(view);
-                self.survey
-                    .succeeded(now + self.timing.survey_pause(settled));
+                let pause = if self.claims.surveyed(view) {
+                    self.unsettled_looks = 0;
+                    self.timing.survey_pause(true)
+                } else {
+                    self.unsettled_looks = self.unsettled_looks.saturating_add(1);
+                    self.timing.unsettled_pause(self.unsettled_looks)
+                };
+                self.survey.succeeded(now + pause);
             }
             Answer::Renewed {
                 leases,
@@ -204,13 +224,16 @@ impl Ownership {
                 self.claims.acquired(index, lease, sent_at, now);
             }
             Answer::Released { index, result } => {
-                self.judge(result, now)?;
+                let is_free = self.judge(result, now)?.is_some();
                 self.claims.released(index);
+                if let Phase::Stopping { farewell, .. } = &mut self.phase {
+                    farewell.is_due |= is_free;
+                }
             }
             Answer::Left { result } => {
                 self.judge(result, now)?;
                 if let Phase::Stopping { farewell, .. } = &mut self.phase {
-                    *farewell = Farewell::Answered;
+                    farewell.is_in_flight = false;
                 }
             }
         }

@@ -95,10 +95,12 @@ impl Store for MemoryStore {
     ) -> Result<Option<Lease>> {
         let mut state = self.state().await?;
         let index = partition.index;
-        if state.leases.contains_key(&index) {
+        let known = state.epochs.get(&index).copied().unwrap_or(0);
+        if let Some((holder, _)) = state.leases.get(&index)
+            && (*holder != Some(worker) || floor.0 < known)
+        {
             return Ok(None);
         }
-        let known = state.epochs.get(&index).copied().unwrap_or(0);
         let epoch = known.max(floor.0) + 1;
         state.epochs.insert(index, epoch);
         state

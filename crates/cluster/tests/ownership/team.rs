@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_cluster::{Error, Handle, Options, OwnedLease, OwnedLeases, Ownership};
+use tidegate_cluster::{Arrivals, Error, Handle, Options, OwnedLease, OwnedLeases, Ownership};
 use tidegate_store::{Epoch, GroupName, Store, StreamName, WorkerId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -41,6 +41,16 @@ impl Board {
 
     pub(crate) fn epoch(&self, index: u32) -> Option<Epoch> {
         self.owners.get(&index).map(|(_, epoch)| *epoch)
+    }
+
+    pub(crate) fn partitions(&self, worker: &Worker) -> Vec<u32> {
+        let owned = self.owners.iter().filter(|(_, (id, _))| *id == worker.id());
+        owned.map(|(index, _)| *index).collect()
+    }
+
+    /// The largest epoch of all present owners.
+    pub(crate) fn largest_epoch(&self) -> Option<Epoch> {
+        self.owners.values().map(|(_, epoch)| *epoch).max()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -105,9 +115,41 @@ impl Team {
 
     /// Starts another worker.
     pub(crate) fn hire(&self) -> Worker {
-        let (store, options) = (Arc::clone(&self.store), self.options.clone());
-        let (ownership, handle, leases) =
-            Ownership::new(store, WorkerId::random(), options).expect("valid options");
+        let (ownership, handle, leases) = self.prepare(&self.store, WorkerId::random());
+        self.start(ownership, handle, leases)
+    }
+
+    /// Starts the worker of this name, who comes back as the same.
+    pub(crate) fn hire_static(&self, name: &str) -> Worker {
+        let (ownership, handle, leases) = self.prepare(&self.store, WorkerId::named(name));
+        self.start(ownership.as_static_member(), handle, leases)
+    }
+
+    /// Starts a worker that has a store of its own and hears announcements.
+    pub(crate) fn hire_attentive(&self, store: &Arc<dyn Store>) -> Worker {
+        let (ownership, handle, leases) = self.prepare(store, WorkerId::random());
+        let worker = self.start(ownership, handle.clone(), leases);
+        let (store, end) = (Arc::clone(store), worker.shutdown.clone());
+        tokio::spawn(async move {
+            let arrivals = Arrivals::default();
+            tokio::join!(
+                arrivals.run(Arc::clone(&store), end.clone()),
+                handle.heed_announcements(&*store, &arrivals, end.clone()),
+            );
+        });
+        worker
+    }
+
+    fn prepare(
+        &self,
+        store: &Arc<dyn Store>,
+        worker: WorkerId,
+    ) -> (Ownership, Handle, OwnedLeases) {
+        let (store, options) = (Arc::clone(store), self.options.clone());
+        Ownership::new(store, worker, options).expect("valid options")
+    }
+
+    fn start(&self, ownership: Ownership, handle: Handle, leases: OwnedLeases) -> Worker {
         let shutdown = CancellationToken::new();
         let run = tokio::spawn(ownership.run(shutdown.clone()));
         let give_up = watch::Sender::default();
@@ -139,6 +181,11 @@ impl Team {
             "{:?}",
             self.board.borrow()
         );
+    }
+
+    /// Looks at the board as it is now.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Board) -> T) -> T {
+        at(&self.board.borrow())
     }
 
     /// Sees that the board stays as it is for a while.

@@ -32,9 +32,10 @@ fn read(text: &str) -> std::result::Result<Retry, String> {
     };
     let (attempts, pauses) = text.split_once(',').ok_or_else(form)?;
     let (min, max) = pauses.split_once("..").ok_or_else(form)?;
+    let (min, max) = (min.trim(), max.trim());
     let attempts: u32 = attempts.trim().parse().ok().ok_or_else(form)?;
-    let min_ms = milliseconds(min.trim()).ok_or_else(form)?;
-    let max_ms = milliseconds(max.trim()).ok_or_else(form)?;
+    let min_ms = milliseconds(min).ok_or_else(form)?;
+    let max_ms = milliseconds(max).ok_or_else(form)?;
     if !(2..=ATTEMPTS_MAX).contains(&attempts) {
         return Err(format!(
             "{attempts} tries in all, the first one included: use 2 to {ATTEMPTS_MAX}"

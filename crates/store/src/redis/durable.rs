@@ -21,12 +21,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustis::client::Config;
-use rustis::commands::{RequestPolicy, ResponsePolicy};
 use rustis::resp::{CommandBuilder, cmd};
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::Mutex;
 
 use super::Result;
-use super::server::Server;
+use super::server::{Connections, Server};
 use super::settings;
 use crate::Error;
 use crate::append::Durability;
@@ -109,7 +108,10 @@ impl Link {
         if *can_fsync {
             return Ok(());
         }
-        let probe = self.server.ask::<(u64, u64)>(wait_aof(PROBE_MS)).await;
+        let probe = self
+            .server
+            .ask_all::<(u64, u64)>(|| wait_aof(PROBE_MS))
+            .await;
         probe.map_err(|failure| match Error::from(failure) {
             Error::Refused(source) => Error::Refused(
                 format!(
@@ -129,15 +131,19 @@ impl Link {
         let (wanted, reached, what) = match durability {
             Durability::Memory => return Ok(()),
             Durability::Replicated { replicas } => {
-                let reached = self.server.ask::<u64>(wait(replicas)).await;
+                let reached = self.server.ask_all::<u64>(|| wait(replicas)).await;
                 (u64::from(replicas), reached, "replicas have it")
             }
             Durability::Fsynced => {
-                let reached = self.server.ask::<(u64, u64)>(wait_aof(wait_ms())).await;
-                (1, reached.map(|(local, _)| local), "disks have it")
+                let reached = self.server.ask_all(|| wait_aof(wait_ms())).await;
+                let local = |(local, _replicas): (u64, u64)| local;
+                let reached = reached.map(|all| all.into_iter().map(local).collect());
+                (1, reached, "disks have it")
             }
         };
-        match reached {
+        // On a Cluster the appends may have gone to any of the masters.
+        let smallest = |all: Vec<u64>| all.into_iter().min().unwrap_or(0);
+        match reached.map(smallest) {
             Ok(reached) if reached >= wanted => Ok(()),
             Ok(reached) => Err(format!("after {WAIT_MAX:?}, {reached} of {wanted} {what}")),
             Err(failure) => Err(failure.to_string()),
@@ -148,7 +154,7 @@ impl Link {
 /// The promise that one append wants to see kept.
 pub(super) struct Receipt<'a> {
     link: &'a Link,
-    reconnections: broadcast::Receiver<()>,
+    connections: Connections,
 }
 
 impl<'a> Receipt<'a> {
@@ -156,7 +162,7 @@ impl<'a> Receipt<'a> {
     pub(super) fn begin(link: &'a Link) -> Self {
         Self {
             link,
-            reconnections: link.server.reconnections(),
+            connections: link.server.connections(),
         }
     }
 
@@ -183,25 +189,19 @@ impl<'a> Receipt<'a> {
             }
         };
         drop(last);
-        match self.reconnections.try_recv() {
-            Err(broadcast::error::TryRecvError::Empty) => outcome,
-            _ => Err("the connection was replaced before it was confirmed".into()),
+        if !self.link.server.has_kept(&mut self.connections) {
+            return Err("the connection was replaced before it was confirmed".into());
         }
+        outcome
     }
 }
 
 fn wait(replicas: u32) -> CommandBuilder {
-    everywhere(cmd("WAIT").arg(replicas).arg(wait_ms()))
+    cmd("WAIT").arg(replicas).arg(wait_ms())
 }
 
 fn wait_aof(timeout_ms: u64) -> CommandBuilder {
-    everywhere(cmd("WAITAOF").arg(1).arg(0).arg(timeout_ms))
-}
-
-/// On a Cluster the appends may have gone to any of the masters: each is asked, and the smallest
-/// number counts.
-fn everywhere(command: CommandBuilder) -> CommandBuilder {
-    command.cluster_info(RequestPolicy::AllShards, ResponsePolicy::AggMin, 1)
+    cmd("WAITAOF").arg(1).arg(0).arg(timeout_ms)
 }
 
 fn wait_ms() -> u64 {

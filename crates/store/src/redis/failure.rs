@@ -15,15 +15,20 @@ const CORRUPT: &str = "CORRUPT";
 /// What the server answers where it does not know a script.
 const NO_SCRIPT: &str = "NOSCRIPT";
 
+/// What a node of a Cluster answers where another one has the slot.
+const MOVED: &str = "MOVED";
+
 /// Errors of a server that pass by themselves: it starts, hands over, is out of memory or disk
-/// for now, or runs somebody's slow script.
-const PASSING: [&str; 13] = [
+/// for now, runs somebody's slow script, or hands a slot of a Cluster to another.
+const PASSING: [&str; 15] = [
+    "ASK",
     "BUSY",
     "CLUSTERDOWN",
     "IOERR",
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
+    MOVED,
     "NOGOODSLAVE",
     "NOMASTERLINK",
     "NOQUORUM",
@@ -45,12 +50,41 @@ pub(super) enum Failure {
     /// The reply did not come in the time that was given to it.
     #[error("no reply within the time allowed")]
     TimedOut,
+    /// No node of the Cluster is known that has the slot and can be reached; nothing was sent.
+    #[error("no node of the Cluster that has the slot can be reached")]
+    Unreachable,
 }
 
 impl Failure {
     /// Whether the server does not know the script it was asked to run.
     pub(super) fn is_unknown_script(&self) -> bool {
         self.code() == Some(NO_SCRIPT)
+    }
+
+    /// Whether the slot is another node's; then the command was not run.
+    pub(super) fn has_moved(&self) -> bool {
+        match self {
+            Self::Client(source) => {
+                matches!(source.kind(), ErrorKind::Redis(reply) if reply.to_string().starts_with(MOVED))
+            }
+            _ => self.code() == Some(MOVED),
+        }
+    }
+
+    /// Whether a node of a Cluster may have lost its place to another.
+    pub(super) fn is_lost_node(&self) -> bool {
+        match self {
+            Self::Client(source) => {
+                source.is_connection_error()
+                    || source.is_timeout()
+                    || matches!(
+                        source.kind(),
+                        ErrorKind::Client(ClientError::DisconnectedFromServer)
+                    )
+            }
+            Self::Server(_) => matches!(self.code(), Some("CLUSTERDOWN" | "READONLY")),
+            Self::TimedOut | Self::Unreachable => true,
+        }
     }
 
     /// This failure, told to the holder of a lease.
@@ -67,7 +101,7 @@ impl Failure {
     fn code(&self) -> Option<&str> {
         match self {
             Self::Server(text) => text.split(' ').next(),
-            Self::Client(_) | Self::TimedOut => None,
+            Self::Client(_) | Self::TimedOut | Self::Unreachable => None,
         }
     }
 }
@@ -77,7 +111,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::Client(source) => from_client(source),
             Failure::Server(text) => from_server(text),
-            Failure::TimedOut => Self::Unavailable(Box::new(failure)),
+            Failure::TimedOut | Failure::Unreachable => Self::Unavailable(Box::new(failure)),
         }
     }
 }

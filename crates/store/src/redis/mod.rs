@@ -1,19 +1,22 @@
 //! The store on a Redis or Valkey server, version 7.0 or newer.
 //!
 //! ```text
-//!             ┌ append ─┐ (chunk, held)          ┌─► settings ◄─ URL
+//!             ┌ append ─┐ (chunk, held)          ┌─► settings ◄─ address (URL)
 //! Store ─────►│ read    │── keys, scripts ──► server ──► rustis ──► the server
 //! (this file) │ group   │                        │
 //!             │ lease   │◄────── reply ◄─────────┘ (or failure)
 //!             │ workers │
 //!             ├ wait ───┴── a connection of its own
 //!             └ durable ─── a connection of its own
+//!
+//! for a Cluster: server ──► router (topology) ──► rustis, once for each master
 //! ```
 //!
 //! The log is Redis Streams with consumer groups; a lease is a key that expires; whatever must
 //! look at a lease and act on it at once is a Lua script. What an acknowledged append survives is
 //! what the server is configured for (`appendfsync`, replicas).
 
+mod address;
 mod append;
 mod chunk;
 mod durable;
@@ -28,9 +31,11 @@ mod members;
 mod park;
 mod read;
 mod reply;
+mod router;
 mod script;
 mod server;
 mod settings;
+mod topology;
 mod wait;
 mod workers;
 
@@ -43,8 +48,8 @@ use bytes::Bytes;
 use rustis::client::ServerConfig;
 use rustis::resp::cmd;
 use tokio::sync::Notify;
-use url::Url;
 
+pub use self::address::RedisUrl;
 use self::durable::Durable;
 use self::entry_size::EntrySize;
 use self::held::HeldCounts;
@@ -75,13 +80,13 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects to the server of a `redis://` or `rediss://` URL.
+    /// Connects to a server, a Cluster, or the master that Sentinels know.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error) where the server does not answer,
     /// [`Error::Refused`](crate::Error) where it refuses the login or is older than 7.0,
     /// [`Error::Invalid`](crate::Error) where the URL can't be used.
-    pub async fn connect(url: &Url) -> Result<Self> {
+    pub async fn connect(url: &RedisUrl) -> Result<Self> {
         let config = settings::for_commands(url)?;
         let keys = Keys::new(matches!(config.server, ServerConfig::Cluster(_)));
         let waiter = Waiter::new(&config, keys);

@@ -8,8 +8,11 @@
 //! it is never sent twice. While the connection is down every call fails at once, and the client
 //! goes on trying to connect. If the process dies here, a command that was sent may still run.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use rustis::client::{Client, Config};
+use futures::future::join_all;
+use rustis::client::{Client, Config, ServerConfig};
 use rustis::resp::{Command, CommandBuilder, cmd};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
@@ -18,6 +21,7 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::reply::Reply;
+use super::router::{Router, State};
 use super::script::Script;
 use super::settings::CONNECT_TIMEOUT;
 use crate::{Error, Result};
@@ -25,23 +29,49 @@ use crate::{Error, Result};
 /// The oldest server whose streams count what was ever added (`entries-added`, group `lag`).
 const MAJOR_VERSION_MIN: u32 = 7;
 
-/// A server, spoken to over one connection.
+/// A server, spoken to over one connection, or a Cluster, over one to each of its masters.
 pub(super) struct Server {
-    client: Client,
+    link: Link,
+}
+
+enum Link {
+    One(Client),
+    Cluster(Box<Router>),
 }
 
 impl Server {
     /// Connects, logs in, and looks whether the server is new enough.
     pub(super) async fn connect(config: Config) -> Result<Self> {
-        let client = connect(config).await?;
-        let server = Self { client };
+        let link = match &config.server {
+            ServerConfig::Cluster(cluster) => {
+                let seeds = cluster.nodes.clone();
+                let router = Box::pin(Router::connect(config, seeds)).await?;
+                Link::Cluster(Box::new(router))
+            }
+            _ => Link::One(connect(config).await?),
+        };
+        let server = Self { link };
         server.check_version().await?;
         Ok(server)
     }
 
     /// Sends one command.
     pub(super) async fn call(&self, command: impl Into<Command>) -> Result<Reply, Failure> {
-        send(&self.client, command).await
+        let command = command.into();
+        let router = match &self.link {
+            Link::One(client) => return send(client, command).await,
+            Link::Cluster(router) => router,
+        };
+        let client = router.client_for(&command).await?;
+        let failure = match send(&client, command.clone()).await {
+            Err(failure) => failure,
+            reply => return reply,
+        };
+        if !router.learn_from(&failure).await {
+            return Err(failure);
+        }
+        let client = router.client_for(&command).await?;
+        send(&client, command).await
     }
 
     /// Sends one command, and reads the reply as a value.
@@ -49,25 +79,82 @@ impl Server {
         &self,
         command: impl Into<Command>,
     ) -> Result<T, Failure> {
-        Ok(self.client.send(command, None).await?)
+        let command = command.into();
+        let client = match &self.link {
+            Link::One(client) => client.clone(),
+            Link::Cluster(router) => router.client_for(&command).await?,
+        };
+        Ok(client.send(command, None).await?)
     }
 
-    /// Tells each time from now on that the connection was replaced by another.
-    pub(super) fn reconnections(&self) -> broadcast::Receiver<()> {
-        self.client.on_reconnect()
+    /// Sends one command to the server, or to every master of a Cluster at once, and reads each
+    /// reply as a value.
+    pub(super) async fn ask_all<T: DeserializeOwned>(
+        &self,
+        command: impl Fn() -> CommandBuilder,
+    ) -> Result<Vec<T>, Failure> {
+        let asked = self.clients().into_iter().map(|client| {
+            let command = command();
+            async move { client.send(command, None).await }
+        });
+        let replies = join_all(asked).await.into_iter();
+        Ok(replies.collect::<Result<Vec<T>, _>>()?)
+    }
+
+    /// Tells, from now on, whether a connection was replaced by another.
+    pub(super) fn connections(&self) -> Connections {
+        let clients = self.clients();
+        Connections {
+            reconnections: clients.iter().map(Client::on_reconnect).collect(),
+            state: match &self.link {
+                Link::One(_) => None,
+                Link::Cluster(router) => Some(router.state()),
+            },
+        }
+    }
+
+    /// Whether all connections are still those of then.
+    pub(super) fn has_kept(&self, then: &mut Connections) -> bool {
+        let same_nodes = match (&self.link, &then.state) {
+            (Link::Cluster(router), Some(state)) => Arc::ptr_eq(&router.state(), state),
+            _ => true,
+        };
+        let is_quiet = |it: &mut broadcast::Receiver<()>| {
+            matches!(it.try_recv(), Err(broadcast::error::TryRecvError::Empty))
+        };
+        same_nodes && then.reconnections.iter_mut().all(is_quiet)
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        match &self.link {
+            Link::One(client) => vec![client.clone()],
+            Link::Cluster(router) => router.state().masters().cloned().collect(),
+        }
     }
 
     /// Sends several commands that the server runs together, with nothing in between, or not at
     /// all, and returns the texts it answers. Their keys must be in one slot of a Cluster.
     pub(super) async fn call_together(
         &self,
-        commands: impl Iterator<Item = CommandBuilder>,
+        commands: impl Iterator<Item = CommandBuilder> + Clone,
     ) -> Result<Vec<String>, Failure> {
-        let mut transaction = self.client.create_transaction();
-        for command in commands {
-            transaction.queue_command(command);
+        let router = match &self.link {
+            Link::One(client) => return send_together(client, commands).await,
+            Link::Cluster(router) => router,
+        };
+        let Some(first) = commands.clone().next().map(Command::from) else {
+            return Ok(Vec::new());
+        };
+        let client = router.client_for(&first).await?;
+        let failure = match send_together(&client, commands.clone()).await {
+            Err(failure) => failure,
+            texts => return texts,
+        };
+        if !router.learn_from(&failure).await {
+            return Err(failure);
         }
-        Ok(transaction.execute().await?)
+        let client = router.client_for(&first).await?;
+        send_together(&client, commands).await
     }
 
     /// Runs a script. `arguments` adds the number of keys, the keys and the arguments; it is
@@ -93,14 +180,17 @@ impl Server {
     }
 
     async fn check_version(&self) -> Result<()> {
-        let version = match self.client.server_version() {
-            Some(version) => version.to_string(),
-            None => self.version_from_info().await?,
-        };
-        check_version(&version)
+        for client in self.clients() {
+            let version = match client.server_version() {
+                Some(version) => version.to_string(),
+                None => self.version_from_info().await?,
+            };
+            check_version(&version)?;
+        }
+        Ok(())
     }
 
-    /// A Cluster has no single version; any of its nodes will do.
+    /// For a server that does not say its version when one logs in.
     async fn version_from_info(&self) -> Result<String> {
         let info = self.call(cmd("INFO").arg("server")).await?.text()?;
         let info = String::from_utf8_lossy(&info);
@@ -127,11 +217,28 @@ fn check_version(version: &str) -> Result<()> {
     }
 }
 
+/// The connections of a moment.
+pub(super) struct Connections {
+    reconnections: Vec<broadcast::Receiver<()>>,
+    state: Option<Arc<State>>,
+}
+
 /// Opens a connection. The client has a limit for the dial and one for the login, but none for
 /// what TLS says in between, so this one is for everything.
 pub(super) async fn connect(config: Config) -> Result<Client, Failure> {
     let client = timeout(CONNECT_TIMEOUT, Client::connect(config)).await;
     Ok(client.map_err(|_elapsed| Failure::TimedOut)??)
+}
+
+async fn send_together(
+    client: &Client,
+    commands: impl Iterator<Item = CommandBuilder>,
+) -> Result<Vec<String>, Failure> {
+    let mut transaction = client.create_transaction();
+    for command in commands {
+        transaction.queue_command(command);
+    }
+    Ok(transaction.execute().await?)
 }
 
 /// Sends one command over a client, and tells a reply from an error reply.

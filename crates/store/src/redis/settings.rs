@@ -3,13 +3,18 @@
 //! The URL says where and as whom; how patient the store is, is decided here. A URL may hold a
 //! password, so neither it nor the settings are ever logged.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustis::client::{Config, IntoConfig, ReconnectionConfig};
-use url::Url;
+use rustis::client::{Config, IntoConfig as _, ReconnectionConfig, ServerConfig, TlsConfig};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 
+use super::address::RedisUrl;
 use super::failure::Failure;
-use crate::Result;
+use crate::{Error, Result};
 
 /// How long it may take until a connection is open and logged in.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,12 +31,15 @@ const QUEUED_BYTES_MAX: usize = 64 << 20;
 /// Settings for the connection that all short commands share.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error) where the URL can't be used.
-pub(super) fn for_commands(url: &Url) -> Result<Config> {
-    if url.scheme() == "rediss" {
+/// [`Error::Invalid`](crate::Error) where the URL or the file it names can't be used.
+pub(super) fn for_commands(url: &RedisUrl) -> Result<Config> {
+    if url.is_tls() {
         provide_crypto();
     }
-    let mut config = url.clone().into_config().map_err(Failure::Client)?;
+    let mut config = url.address().into_config().map_err(Failure::Client)?;
+    if let Some(authority) = url.authority() {
+        config.tls_config = Some(trusting(authority)?);
+    }
     config.connect_timeout = CONNECT_TIMEOUT;
     config.command_timeout = COMMAND_TIMEOUT;
     config.backpressure.max_queued_bytes = QUEUED_BYTES_MAX;
@@ -49,6 +57,11 @@ pub(super) fn for_commands(url: &Url) -> Result<Config> {
     config.reconnection = reconnection;
     config.connection_name = "tidegate".to_owned();
     Ok(config)
+}
+
+/// Whether these settings are for a Cluster.
+pub(super) fn is_cluster(config: &Config) -> bool {
+    matches!(config.server, ServerConfig::Cluster(_))
 }
 
 /// Settings for a connection that blocks: the one who waits knows how long, not the client.
@@ -76,13 +89,62 @@ fn provide_crypto() {
     }
 }
 
+/// TLS that trusts the authorities in a PEM file, and no others.
+fn trusting(authority: &Path) -> Result<TlsConfig> {
+    let unusable = |why: String| {
+        let file = authority.display();
+        Error::Invalid(format!("the certificate authority {file}: {why}"))
+    };
+    let mut roots = RootCertStore::empty();
+    let certificates =
+        CertificateDer::pem_file_iter(authority).map_err(|source| unusable(source.to_string()))?;
+    for certificate in certificates {
+        let added = certificate
+            .map_err(|source| source.to_string())
+            .and_then(|it| roots.add(it).map_err(|source| source.to_string()));
+        added.map_err(unusable)?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("the file has no certificate".into()));
+    }
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConfig::new(Arc::new(config)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
 
     fn parse(url: &str) -> Result<Config> {
-        for_commands(&Url::parse(url).unwrap())
+        for_commands(&RedisUrl::parse(url)?)
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_invalid() {
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        for file in ["/no/such/file", empty.path().to_str().unwrap()] {
+            let refused = parse(&format!("rediss://h?ca={file}"));
+            assert!(
+                matches!(&refused, Err(Error::Invalid(text)) if text.contains(file)),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn clusters_and_sentinels_are_known_by_their_schemes() {
+        let cluster = parse("redis+cluster://a:1,b:2").unwrap();
+        assert!(is_cluster(&cluster));
+        assert!(!is_cluster(&parse("redis://a").unwrap()));
+        let sentinel = parse("redis+sentinel://u:p@a:1,b:2/service").unwrap();
+        assert!(matches!(sentinel.server, ServerConfig::Sentinel(_)));
+        assert_eq!(sentinel.username.as_deref(), Some("u"));
+        assert!(matches!(
+            parse("redis+sentinel://a:1"),
+            Err(Error::Invalid(_))
+        ));
     }
 
     #[test]

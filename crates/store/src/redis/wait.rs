@@ -9,6 +9,11 @@
 //!    └──── interrupt ───► CLIENT UNBLOCK (shared connection) ──┘ ends the read early
 //! ```
 //!
+//! On a Cluster a blocking read can't span partitions, since each is in a slot of its own, and one
+//! read per partition would take a connection for each. There the wait asks for all of them at
+//! once on the shared connection, again and again, with pauses that grow to some 20 ms, and with
+//! many partitions further, so that it asks no more than a thousand times per second.
+//!
 //! It guarantees that no blocked read is left behind on a connection that is used again: the
 //! connection is taken out for the time of a read and put back when the read has ended. A caller
 //! who gives up, an error, or a reply that doesn't come closes it, and the next one who waits
@@ -19,6 +24,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use rustis::client::{Client, Config};
 use rustis::resp::{CommandBuilder, cmd};
 use tokio::sync::futures::Notified;
@@ -45,6 +51,14 @@ const REPLY_MARGIN: Duration = COMMAND_TIMEOUT;
 /// The pause before a read is unblocked once more: the first time may have come before the
 /// server had begun to block.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(20);
+/// The first pause between two looks at the partitions of a Cluster; each is twice the one before.
+const LOOK_PAUSE_MIN: Duration = Duration::from_millis(1);
+/// The longest pause between two looks at a few partitions of a Cluster.
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// How much longer the longest pause is for each partition, which bounds the load.
+const LOOK_PAUSE_PER_PARTITION: Duration = Duration::from_millis(1);
+/// How many partitions of a Cluster are asked for at once.
+const LOOKS_AT_ONCE: usize = 64;
 /// Stands for a timeout that is too long to add to the clock.
 const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -52,6 +66,7 @@ const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) struct Waiter {
     config: Config,
     keys: Keys,
+    is_cluster: bool,
     reader: Mutex<Option<Reader>>,
 }
 
@@ -66,6 +81,7 @@ impl Waiter {
         Self {
             keys,
             config: settings::for_waiting(commands),
+            is_cluster: settings::is_cluster(commands),
             reader: Mutex::new(None),
         }
     }
@@ -98,6 +114,9 @@ impl Waiter {
             () = sleep_until(deadline) => return Ok(Vec::new()),
         };
 
+        if self.is_cluster {
+            return look_until(server, self.keys, positions, deadline, interrupted).await;
+        }
         loop {
             let reader = match slot.take() {
                 Some(reader) => reader,
@@ -135,6 +154,57 @@ impl Waiter {
         };
         Ok(Reader { client, block_max })
     }
+}
+
+/// Looks at the partitions of a Cluster until there is news, the deadline, or an interrupt.
+async fn look_until(
+    server: &Server,
+    keys: Keys,
+    positions: &[(Partition, EntryId)],
+    deadline: Instant,
+    mut interrupted: Pin<&mut Notified<'_>>,
+) -> Result<Vec<usize>> {
+    let partitions = u32::try_from(positions.len()).unwrap_or(u32::MAX);
+    let pause_max = LOOK_PAUSE_MAX.max(LOOK_PAUSE_PER_PARTITION.saturating_mul(partitions));
+    let mut pause = LOOK_PAUSE_MIN;
+    loop {
+        let found = look(server, keys, positions).await?;
+        let now = Instant::now();
+        if !found.is_empty() || now >= deadline {
+            return Ok(found);
+        }
+        tokio::select! {
+            biased;
+            () = interrupted.as_mut() => return Ok(Vec::new()),
+            () = sleep_until(deadline.min(now + pause)) => {}
+        }
+        pause = pause.saturating_mul(2).min(pause_max);
+    }
+}
+
+/// The indexes of those positions after which there is an entry now.
+async fn look(
+    server: &Server,
+    keys: Keys,
+    positions: &[(Partition, EntryId)],
+) -> Result<Vec<usize>> {
+    let mut found = Vec::new();
+    let mut indexes = 0..positions.len();
+    for some in positions.chunks(LOOKS_AT_ONCE) {
+        let looks = some.iter().map(|position| has_news(server, keys, position));
+        for (has_news, i) in join_all(looks).await.into_iter().zip(indexes.by_ref()) {
+            if has_news? {
+                found.push(i);
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn has_news(server: &Server, keys: Keys, position: &(Partition, EntryId)) -> Result<bool> {
+    let position = std::slice::from_ref(position);
+    let reply = server.call(command(keys, position, Duration::ZERO)).await?;
+    Ok(!with_news(keys, position, reply)?.is_empty())
 }
 
 /// One `XREAD` from its sending to its end.
@@ -177,8 +247,7 @@ impl BlockingRead<'_> {
     }
 }
 
-/// Reads one entry after each position. All keys are in one command, as a standalone server allows;
-/// on a Cluster each slot will need a read of its own, and this is the place to group them.
+/// Reads one entry after each position. All keys are in one command, as a standalone server allows.
 fn command(keys: Keys, positions: &[(Partition, EntryId)], block: Duration) -> CommandBuilder {
     let mut command = cmd("XREAD").arg("COUNT").arg(1);
     // Rounded up, so that the last millisecond is waited for and not spun away; `BLOCK 0` would

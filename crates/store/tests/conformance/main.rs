@@ -2,7 +2,8 @@
 //!
 //! A test is written once, against a [`Site`](site::Site) that opens any number of handles on one
 //! set of data; the macro below makes one test per backend of it. Each test has a server or a
-//! file of its own.
+//! file of its own. A Cluster takes seconds to start, so there the cases of one module share one,
+//! one after the other, each on an empty Cluster.
 
 #![cfg(test)]
 
@@ -21,7 +22,7 @@ mod site;
 mod trim;
 mod wait;
 
-/// Instantiates tests for each backend, under `sqlite::` and `redis::`.
+/// Instantiates tests for each backend, under `sqlite::`, `redis::` and `cluster::`.
 macro_rules! conformance {
     ($($module:ident: $($name:ident),+ $(,)?;)+) => {
         mod sqlite {
@@ -39,6 +40,19 @@ macro_rules! conformance {
                     crate::$module::$name(crate::site::Site::redis().await).await;
                 }
             )+})+
+        }
+        mod cluster {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $module() {
+                    let cluster = crate::site::start_cluster().await;
+                    $(
+                        // Where a case fails, this is its name.
+                        println!("{}", stringify!($name));
+                        crate::$module::$name(crate::site::Site::cluster(&cluster).await).await;
+                    )+
+                }
+            )+
         }
     };
 }

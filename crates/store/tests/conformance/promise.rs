@@ -93,7 +93,7 @@ pub(crate) async fn a_full_partition_has_room_again_after_a_trim(site: Site) {
         .acknowledge_through(&lease, appended[2].id)
         .await
         .unwrap();
-    assert_eq!(store.trim(&lease).await.unwrap(), 3);
+    assert_eq!(store.trim(&lease, 0).await.unwrap(), 3);
     let results = store.append_with(entries(5..10), &mark).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
     assert_eq!(

@@ -10,7 +10,7 @@ use tidegate_store::{
     Entry, EntryId, Epoch, GroupName, Lag, Lease, NewEntry, Partition, ReadLimit, Store, StoreUrl,
     StreamName, WorkerId, connect,
 };
-use tidegate_testkit::RedisServer;
+use tidegate_testkit::{RedisCluster, RedisServer};
 
 /// What a test waits for at most before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -36,7 +36,12 @@ pub(crate) struct Site {
 #[expect(dead_code, reason = "a keeper is only held, for what its drop removes")]
 enum Keeper {
     Directory(TempDir),
-    Server(RedisServer),
+    Server(Box<RedisServer>),
+    Shared(Arc<RedisCluster>),
+}
+
+pub(crate) async fn start_cluster() -> Arc<RedisCluster> {
+    Arc::new(RedisCluster::start().await.unwrap())
 }
 
 impl Site {
@@ -54,7 +59,16 @@ impl Site {
         let url = StoreUrl::parse(&server.url()).unwrap();
         Self {
             url,
-            _keeper: Keeper::Server(server),
+            _keeper: Keeper::Server(Box::new(server)),
+        }
+    }
+
+    /// The data of a Cluster, which is emptied first.
+    pub(crate) async fn cluster(cluster: &Arc<RedisCluster>) -> Self {
+        cluster.clear().await.unwrap();
+        Self {
+            url: StoreUrl::parse(&cluster.url()).unwrap(),
+            _keeper: Keeper::Shared(Arc::clone(cluster)),
         }
     }
 

@@ -18,6 +18,7 @@ async fn no_key_of_an_app_is_written_but_the_documented_ones() {
     let sent = tidegate_store::NewEntry {
         partition: partition.clone(),
         fields: fields.clone(),
+        request_id: None,
     };
     let id = store.append(vec![sent]).await.unwrap()[0];
     store.beat(&stream, &settle, worker, TTL).await.unwrap();

@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidegate_store::{
     Entry, EntryId, Epoch, Error, GroupName, Lease, NewEntry, Partition, ReadLimit, RedisStore,
-    Store, StreamName, WorkerId,
+    RedisUrl, Store, StreamName, WorkerId,
 };
 use tidegate_testkit::{RedisServer, poll_until};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use url::Url;
 
 pub(crate) const LIMIT: ReadLimit = ReadLimit {
     entries: 1_000,
@@ -39,7 +38,7 @@ pub(crate) fn entry(index: u32, value: &str) -> NewEntry {
 }
 
 pub(crate) async fn open(url: &str) -> Result<RedisStore, Error> {
-    RedisStore::connect(&Url::parse(url).unwrap()).await
+    RedisStore::connect(&RedisUrl::parse(url)?).await
 }
 
 pub(crate) async fn acquire(

@@ -32,7 +32,7 @@ pub use python_repr::{PythonRepr, python_repr};
 /// It is derived in the ordinary case (see the facade's `#[derive(Record)]`): then it is JSON under
 /// the field `data`, or has native fields. Another format is a matter of writing these three
 /// functions.
-pub trait Record: Sized + Send + 'static {
+pub trait Record: Sized + Send + Sync + 'static {
     /// The key that decides the partition, as Python's `repr` would write it, which is what
     /// runnel hashes ([`python_repr()`]); none to spread such records evenly.
     fn partition_key(&self) -> Option<Cow<'_, str>>;

@@ -39,7 +39,7 @@ pub struct ScheduledRun {
 /// What can be an argument of a schedule's function.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a schedule's function",
-    label = "use `ScheduledRun`, or `State<T>` for a value that the application provides"
+    label = "use `ScheduledRun`, or `State<T>` with a `T` that is Clone, Send and Sync"
 )]
 pub trait FromRun: Sized {
     /// Whether the argument can be had in every run.

@@ -13,18 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_cluster::{OwnedLease, Ownership};
-use tidegate_store::{GroupName, Store, StreamName, WorkerId};
+use tidegate_store::{GroupName, Lease, Store, StreamName, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Schedule;
-use super::last_runs::LastRuns;
-use super::runner::{self, Ended, Ending, Surroundings, Tenure};
+use super::last_runs::{self, LEADER_GROUP};
+use super::runner::{self, Ended, Ending, RETRY_PAUSE, Surroundings, Tenure};
 use crate::{Error, Result};
-
-/// The group in whose name the one partition is owned.
-const GROUP: &str = "leader";
 
 /// What is needed to lead.
 pub(super) struct Leader {
@@ -33,7 +30,6 @@ pub(super) struct Leader {
     pub(super) worker: WorkerId,
     pub(super) lease_ttl: Duration,
     pub(super) grace: Duration,
-    pub(super) last_runs: Arc<dyn LastRuns>,
     pub(super) schedules: Vec<Arc<Schedule>>,
     pub(super) surroundings: Surroundings,
 }
@@ -46,7 +42,7 @@ impl Leader {
     pub(super) async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let options = tidegate_cluster::Options {
             stream: self.stream.clone(),
-            group: GroupName::new(GROUP)?,
+            group: GroupName::new(LEADER_GROUP)?,
             partitions: 1,
             lease_ttl: self.lease_ttl,
             release_grace: self.grace,
@@ -78,21 +74,51 @@ impl Leader {
             stop: owned.release_requested().child_token(),
             cancel: owned.lost().child_token(),
         };
-        let tenure = Tenure {
-            lease: owned.lease().clone(),
-            last_runs: self.last_runs.clone(),
+        let ended = match self.begin(owned.lease(), &ending).await {
+            Ok(Some(tenure)) => {
+                let (schedules, surroundings) = (&self.schedules, &self.surroundings);
+                run_all(schedules, Some(&tenure), surroundings, &ending, self.grace).await
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         };
-        let ended = run_all(
-            &self.schedules,
-            Some(&tenure),
-            &self.surroundings,
-            &ending,
-            self.grace,
-        )
-        .await;
         info!(%epoch, "this worker leads no longer");
         owned.hand_back();
         ended
+    }
+}
+
+impl Leader {
+    /// Reads what former leaders have kept, waiting for a store that is away. None when the tenure
+    /// ends before that.
+    async fn begin(&self, lease: &Lease, ending: &Ending) -> Result<Option<Tenure>> {
+        loop {
+            match self.try_begin(lease).await {
+                Ok(tenure) => return Ok(Some(tenure)),
+                Err(error) => {
+                    if !runner::outlasts(error)? {
+                        return Ok(None);
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
+                // The other one follows when the lease is lost.
+                () = ending.stop.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    async fn try_begin(&self, lease: &Lease) -> Result<Tenure> {
+        let (store, now) = (&*self.store, self.surroundings.now());
+        let kept = last_runs::last_runs(store, &self.stream).await?;
+        let is_ours = |name: &str| self.schedules.iter().any(|it| *it.name == *name);
+        last_runs::forget(store, lease, &kept, is_ours, now).await?;
+        Ok(Tenure {
+            lease: lease.clone(),
+            store: self.store.clone(),
+            last_runs: Arc::new(kept),
+        })
     }
 }
 

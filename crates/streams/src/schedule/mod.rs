@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::cron::Cron;
 use self::job::{Erased, Job};
 pub use self::job::{FromRun, ScheduledFn, ScheduledRun};
-pub use self::last_runs::LastRuns;
+pub use self::last_runs::last_runs;
 use self::leader::Leader;
 pub use self::plan::{CATCH_UP_MAX, LATE_MAX, Missed, Overlap, RUNS_MAX};
 use self::runner::{Ending, Surroundings};
@@ -214,7 +214,6 @@ impl Scheduler {
         worker: WorkerId,
         schedules: Vec<Schedule>,
         state: Arc<StateMap>,
-        last_runs: Arc<dyn LastRuns>,
         options: Options,
     ) -> Result<Self> {
         if schedules.len() > SCHEDULES_MAX {
@@ -247,7 +246,6 @@ impl Scheduler {
             worker,
             lease_ttl: options.lease_ttl,
             grace: options.grace,
-            last_runs,
             schedules: of_leader,
             surroundings: surroundings.clone(),
         });
@@ -280,19 +278,20 @@ impl Scheduler {
             stop: stop.clone(),
             cancel: CancellationToken::new(),
         };
-        let of_every_worker = leader::run_all(
-            &self.of_every_worker,
-            None,
-            &self.surroundings,
-            &ending,
-            self.grace,
-        );
+        // Whether it is the shutdown or a failure, when one side ends the other one does as well.
+        let of_every_worker = async {
+            let (schedules, surroundings) = (&self.of_every_worker, &self.surroundings);
+            let ended = leader::run_all(schedules, None, surroundings, &ending, self.grace).await;
+            if ended.is_err() {
+                stop.cancel();
+            }
+            ended
+        };
         let leading = async {
             let led = match self.leader {
                 Some(leader) => leader.run(stop.clone()).await,
                 None => return Ok(()),
             };
-            // Whether it was the shutdown or a failure, the others end as well.
             stop.cancel();
             led
         };

@@ -2,7 +2,7 @@
 //! and starts the runs.
 //!
 //! ```text
-//! clock ─► Plan ─ starting ─► runs, each a task ─► ended ─► Plan ─ settled ─► LastRuns
+//! clock ─► Plan ─ starting ─► runs, each a task ─► ended ─► Plan ─ settled ─► last_runs
 //! ```
 //!
 //! One task owns the plan and its runs. A run that fails or panics is told in the log, and the
@@ -10,21 +10,22 @@
 //! and no other schedule waits with them. If the process dies here, the next leader goes on from
 //! what was kept; see [`Missed`](super::Missed).
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use tidegate_store::{Clock, Lease};
+use tidegate_store::{Clock, Lease, Store};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::Schedule;
 use super::job::ScheduledRun;
-use super::last_runs::LastRuns;
+use super::last_runs;
 use super::plan::{LATE_MAX, Occurrence, Plan};
 use crate::state::StateMap;
 use crate::{Error, Result};
@@ -32,13 +33,15 @@ use crate::{Error, Result};
 /// The longest sleep: a clock that is set meanwhile is noticed after it.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// The pause before a store that is away is asked again.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// The leadership under which a schedule runs.
 #[derive(Clone, Debug)]
 pub(super) struct Tenure {
     pub(super) lease: Lease,
-    pub(super) last_runs: Arc<dyn LastRuns>,
+    pub(super) store: Arc<dyn Store>,
+    /// What former leaders have kept, by the schedule's name.
+    pub(super) last_runs: Arc<BTreeMap<String, Timestamp>>,
 }
 
 /// What all schedules of a worker share.
@@ -46,6 +49,13 @@ pub(super) struct Tenure {
 pub(super) struct Surroundings {
     pub(super) state: Arc<StateMap>,
     pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Surroundings {
+    pub(super) fn now(&self) -> Timestamp {
+        let now_ms = i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// How a schedule is told to end.
@@ -85,19 +95,15 @@ pub(super) async fn run(
     ending: Ending,
 ) -> Result<Ended> {
     let cancel = ending.cancel.clone();
-    let Some(loaded) = load(&schedule, tenure.as_ref(), &ending).await? else {
-        return Ok(if cancel.is_cancelled() {
-            Ended::Told
-        } else {
-            Ended::LeaseLost
-        });
-    };
+    let kept = tenure
+        .as_ref()
+        .and_then(|tenure| tenure.last_runs.get(&*schedule.name).copied());
     let plan = Plan::new(
         schedule.when.clone(),
         schedule.overlap,
         schedule.missed,
-        loaded,
-        now(&surroundings),
+        kept,
+        surroundings.now(),
     );
     let mut runner = Runner {
         schedule,
@@ -105,7 +111,7 @@ pub(super) async fn run(
         surroundings,
         ending,
         plan,
-        kept: loaded,
+        kept,
         runs: JoinSet::new(),
     };
     let ended = tokio::select! {
@@ -125,7 +131,7 @@ impl Runner {
             let starting = if stopping {
                 Vec::new()
             } else {
-                self.plan.advance(now(&self.surroundings))
+                self.plan.advance(self.surroundings.now())
             };
             if !self.keep().await? {
                 return Ok(Ended::LeaseLost);
@@ -154,7 +160,7 @@ impl Runner {
         let Some(wake_at) = self.plan.wake_at() else {
             return SLEEP_MAX;
         };
-        let pause = wake_at.duration_since(now(&self.surroundings));
+        let pause = wake_at.duration_since(self.surroundings.now());
         // A negative pause is none.
         Duration::try_from(pause).unwrap_or_default().min(SLEEP_MAX)
     }
@@ -171,7 +177,7 @@ impl Runner {
         }
         let name = &self.schedule.name;
         loop {
-            match tenure.last_runs.store(&tenure.lease, name, settled).await {
+            match last_runs::keep(&*tenure.store, &tenure.lease, name, settled).await {
                 Ok(()) => {
                     self.kept = Some(settled);
                     return Ok(true);
@@ -188,7 +194,7 @@ impl Runner {
 
     fn start(&mut self, occurrence: Occurrence) {
         let Occurrence { planned_at, missed } = occurrence;
-        let late = now(&self.surroundings).duration_since(planned_at) > LATE_MAX;
+        let late = self.surroundings.now().duration_since(planned_at) > LATE_MAX;
         if late && self.plan.settles_first() {
             warn!(schedule = %self.schedule.name, %planned_at, "left out: the store was away");
             self.plan.ended(planned_at);
@@ -229,45 +235,11 @@ async fn perform(schedule: &Schedule, run: &ScheduledRun, state: &StateMap) {
     }
 }
 
-/// What is known of a former leader's runs. None when the leadership is lost or the end has come.
-async fn load(
-    schedule: &Schedule,
-    tenure: Option<&Tenure>,
-    ending: &Ending,
-) -> Result<Option<Option<Timestamp>>> {
-    let Some(tenure) = tenure else {
-        return Ok(Some(None));
-    };
-    loop {
-        match tenure.last_runs.load(&tenure.lease, &schedule.name).await {
-            Ok(settled) => {
-                info!(schedule = %schedule.name, ?settled, "this worker leads the schedule");
-                return Ok(Some(settled));
-            }
-            Err(error) => {
-                if !outlasts(error)? {
-                    return Ok(None);
-                }
-            }
-        }
-        tokio::select! {
-            () = sleep(RETRY_PAUSE) => {}
-            () = ending.stop.cancelled() => return Ok(None),
-            () = ending.cancel.cancelled() => return Ok(None),
-        }
-    }
-}
-
 /// Whether to ask again: not when the leadership is lost.
-fn outlasts(error: Error) -> Result<bool> {
+pub(super) fn outlasts(error: Error) -> Result<bool> {
     match error {
         Error::Store(tidegate_store::Error::LeaseLost { .. }) => Ok(false),
         Error::Store(store) if store.is_transient() => Ok(true),
         other => Err(other),
     }
-}
-
-fn now(surroundings: &Surroundings) -> Timestamp {
-    let now_ms = i64::try_from(surroundings.clock.now_ms()).unwrap_or(i64::MAX);
-    Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::MAX)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate_streams::{Error, Missed, Schedule, ScheduledRun, When};
+use tidegate_testkit::poll_until;
 
 use crate::site::{Board, DEADLINE, Note, Site};
 
@@ -37,9 +38,9 @@ fn endless(board: &Board, worker: &'static str) -> Schedule {
     schedule.named("endless").on_leader()
 }
 
-fn nobody_has_led(site: &Site) -> Timestamp {
+async fn nobody_has_led(site: &Site) -> Timestamp {
     let last = Timestamp::now() - SignedDuration::from_secs(90);
-    site.book.write("endless", last);
+    site.write("endless", last).await;
     last + SignedDuration::from_secs(60)
 }
 
@@ -82,7 +83,7 @@ async fn one_worker_leads_and_the_next_goes_on_where_it_stopped(site: Site) {
 
 async fn when_the_leader_dies_another_one_repeats_the_run_it_was_in(site: Site) {
     let board = Board::default();
-    let due = nobody_has_led(&site);
+    let due = nobody_has_led(&site).await;
     let ttl = Site::options().lease_ttl;
     let a = site.hire(vec![endless(&board, "a")], Site::options()).await;
     board.see(|notes| count(notes, "a") == 1).await;
@@ -102,7 +103,7 @@ async fn when_the_leader_dies_another_one_repeats_the_run_it_was_in(site: Site) 
 
 async fn a_run_that_does_not_end_is_cut_short_after_the_grace(site: Site) {
     let board = Board::default();
-    nobody_has_led(&site);
+    nobody_has_led(&site).await;
     let mut options = Site::options();
     options.grace = Duration::from_millis(100);
     let worker = site.hire(vec![endless(&board, "a")], options).await;
@@ -129,7 +130,7 @@ async fn missed_runs_follow_their_policy(site: Site) {
     let last = Timestamp::now() - SignedDuration::from_secs(3630);
     let mut schedules = Vec::new();
     for (name, missed, _) in policies {
-        site.book.write(name, last);
+        site.write(name, last).await;
         let board = board.clone();
         let function = move |run: ScheduledRun| {
             drop(board.begin("a", run));
@@ -140,12 +141,9 @@ async fn missed_runs_follow_their_policy(site: Site) {
     }
     let worker = site.hire(schedules, Site::options()).await;
     let newest = last + SignedDuration::from_secs(3600);
-    for (name, _, _) in policies {
-        let book = site.book.clone();
-        let settled = async || book.read(name) == Some(newest);
-        let settled = tidegate_testkit::poll_until(DEADLINE, settled).await;
-        settled.expect("it is kept that nothing is left to run");
-    }
+    let settled = async || site.read().await.values().all(|settled| *settled == newest);
+    let settled = poll_until(DEADLINE, settled).await;
+    settled.expect("it is kept that nothing is left to run");
     worker.stop().await;
     for (name, _, expected) in policies {
         let notes = board.of(name);
@@ -154,6 +152,19 @@ async fn missed_runs_follow_their_policy(site: Site) {
     }
     let times: Vec<_> = board.of("all").iter().map(|it| it.run.planned_at).collect();
     assert!(times.is_sorted(), "{times:?}");
+}
+
+async fn a_schedule_that_is_gone_is_forgotten_after_a_long_time(site: Site) {
+    let now = Timestamp::now();
+    let days = |days: i64| now - SignedDuration::from_hours(24 * days);
+    site.write("renamed long ago", days(91)).await;
+    site.write("of a newer version", days(1)).await;
+    let board = Board::default();
+    let worker = site.hire(vec![tick(&board, "a")], Site::options()).await;
+    board.see(|notes| !notes.is_empty()).await;
+    worker.stop().await;
+    let known: Vec<String> = site.read().await.into_keys().collect();
+    assert_eq!(known, ["of a newer version", "tick"]);
 }
 
 macro_rules! on_both_stores {
@@ -172,13 +183,14 @@ on_both_stores!(
     when_the_leader_dies_another_one_repeats_the_run_it_was_in,
     a_run_that_does_not_end_is_cut_short_after_the_grace,
     missed_runs_follow_their_policy,
+    a_schedule_that_is_gone_is_forgotten_after_a_long_time,
 );
 
 #[tokio::test]
 async fn a_leader_that_is_cut_off_stops_its_run_before_its_lease_ends() {
     let mut site = Site::redis().await;
     let board = Board::default();
-    nobody_has_led(&site);
+    nobody_has_led(&site).await;
     let worker = site.hire(vec![endless(&board, "a")], Site::options()).await;
     board.see(|notes| count(notes, "a") == 1).await;
     let server = site.server.as_mut().expect("a server");

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use tempfile::TempDir;
-use tidegate_store::{Epoch, Lease, Store, StoreUrl, StreamName, WorkerId, connect};
-use tidegate_streams::schedule::{LastRuns, Options, Scheduler};
+use tidegate_store::{Epoch, GroupName, Store, StoreUrl, StreamName, WorkerId, connect};
+use tidegate_streams::schedule::{Options, Scheduler, last_runs};
 use tidegate_streams::{Result, Schedule, ScheduledRun, StateMap};
 use tidegate_testkit::{RedisServer, poll_until};
 use tokio::task::JoinHandle;
@@ -22,41 +21,6 @@ pub(crate) struct Site {
     url: StoreUrl,
     pub(crate) server: Option<RedisServer>,
     _directory: Option<TempDir>,
-    pub(crate) book: Arc<Book>,
-}
-
-/// How far the leader's schedules are, fenced as the store does it.
-#[derive(Debug, Default)]
-pub(crate) struct Book(Mutex<BTreeMap<String, (Epoch, Timestamp)>>);
-
-impl Book {
-    pub(crate) fn write(&self, schedule: &str, settled: Timestamp) {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.insert(schedule.to_owned(), (Epoch(0), settled));
-    }
-
-    pub(crate) fn read(&self, schedule: &str) -> Option<Timestamp> {
-        let pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.get(schedule).map(|(_, settled)| *settled)
-    }
-}
-
-#[async_trait]
-impl LastRuns for Book {
-    async fn load(&self, _lease: &Lease, schedule: &str) -> Result<Option<Timestamp>> {
-        Ok(self.read(schedule))
-    }
-
-    async fn store(&self, lease: &Lease, schedule: &str, settled: Timestamp) -> Result<()> {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let former = pages.get(schedule).map(|(epoch, _)| *epoch);
-        if former > Some(lease.epoch) {
-            let (partition, epoch) = (lease.partition.clone(), lease.epoch);
-            return Err(tidegate_store::Error::LeaseLost { partition, epoch }.into());
-        }
-        pages.insert(schedule.to_owned(), (lease.epoch, settled));
-        Ok(())
-    }
 }
 
 impl Site {
@@ -67,7 +31,6 @@ impl Site {
             url,
             server: None,
             _directory: Some(directory),
-            book: Arc::default(),
         }
     }
 
@@ -77,12 +40,28 @@ impl Site {
             url: StoreUrl::parse(&server.url()).expect("a URL"),
             server: Some(server),
             _directory: None,
-            book: Arc::default(),
         }
     }
 
     async fn open(&self) -> Arc<dyn Store> {
         connect(&self.url).await.expect("the store answers")
+    }
+
+    /// Writes up to when a leader's schedule is settled, as a former leader has done.
+    pub(crate) async fn write(&self, schedule: &str, settled: Timestamp) {
+        let leadership = Self::options().leadership.partition(0);
+        let group = GroupName::new("leader").expect("a valid name");
+        let (mark, value) = (format!("schedule:{schedule}"), settled.to_string().into());
+        let store = self.open().await;
+        let written = store.set_mark(&group, &leadership, &mark, value).await;
+        written.expect("it is written");
+    }
+
+    /// Up to when the leader's schedules are settled.
+    pub(crate) async fn read(&self) -> BTreeMap<String, Timestamp> {
+        let store = self.open().await;
+        let settled = last_runs(&*store, &Self::options().leadership).await;
+        settled.expect("they are read")
     }
 
     /// What every worker here has, unless a test says otherwise.
@@ -105,7 +84,6 @@ impl Site {
             WorkerId::random(),
             schedules,
             Arc::new(StateMap::new()),
-            self.book.clone(),
             options,
         )
     }

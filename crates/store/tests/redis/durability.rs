@@ -1,0 +1,126 @@
+//! Appends that wait for replicas or for the disk.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tidegate_store::{AppendOptions, Durability, Error, Store as _};
+use tidegate_testkit::RedisServer;
+
+use crate::site::{DEADLINE, entry, open, read_all, shard, stranger, until_available};
+
+fn with(durability: Durability) -> AppendOptions {
+    AppendOptions {
+        durability,
+        ..AppendOptions::default()
+    }
+}
+
+fn replicated(replicas: u32) -> AppendOptions {
+    with(Durability::Replicated { replicas })
+}
+
+async fn with_a_replica() -> (RedisServer, RedisServer) {
+    let master = RedisServer::start().await.unwrap();
+    let replica = RedisServer::builder()
+        .setting("repl-diskless-sync-delay", "0")
+        .replica_of(master.port());
+    let replica = replica.start().await.unwrap();
+    (master, replica)
+}
+
+#[tokio::test]
+async fn a_replica_confirms_and_a_second_one_is_missed() {
+    let (master, mut replica) = with_a_replica().await;
+    let store = open(&master.url()).await.unwrap();
+    // The replica may still be on its way: what is appended is then not as durable as asked.
+    let began = Instant::now();
+    while store.append_with(vec![entry(0, "a")], &replicated(1)).await[0].is_err() {
+        assert!(began.elapsed() < DEADLINE);
+    }
+    let on_two = store.append_with(vec![entry(1, "b")], &replicated(2)).await;
+    let Err(Error::NotDurable { id, reason }) = &on_two[0] else {
+        panic!("{on_two:?}")
+    };
+    assert!(reason.contains("1 of 2 replicas"), "{reason}");
+    assert_eq!(read_all(&store, &shard(1)).await.unwrap()[0].id, *id);
+
+    replica.pause().unwrap();
+    let silent = store
+        .append_with(vec![entry(0, "c"), entry(2, "d")], &replicated(1))
+        .await;
+    for result in silent {
+        assert!(
+            matches!(result, Err(Error::NotDurable { .. })),
+            "{result:?}"
+        );
+    }
+    // Others are not held up, and the promise is kept again as soon as it can be.
+    replica.resume().unwrap();
+    let again = store.append_with(vec![entry(0, "e")], &replicated(1)).await;
+    assert!(again[0].is_ok(), "{again:?}");
+}
+
+#[tokio::test]
+async fn many_who_wait_in_vain_share_their_waits() {
+    let server = RedisServer::start().await.unwrap();
+    let store = open(&server.url()).await.unwrap();
+    let began = Instant::now();
+    let calls = (0..50).map(|_| async {
+        let results = store.append_with(vec![entry(0, "a")], &replicated(1)).await;
+        assert!(
+            matches!(results[0], Err(Error::NotDurable { .. })),
+            "{results:?}"
+        );
+    });
+    let all = join_all(calls);
+    // Those in memory are appended meanwhile.
+    let plain = async {
+        let began = Instant::now();
+        store.append(vec![entry(1, "b")]).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(1));
+    };
+    tokio::join!(all, plain);
+    assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
+    assert_eq!(read_all(&store, &shard(0)).await.unwrap().len(), 50);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_wait_for_its_disk_says_so_before_it_appends() {
+    let server = RedisServer::start().await.unwrap();
+    let store = open(&server.url()).await.unwrap();
+    let fsynced = with(Durability::Fsynced);
+    let results = store.append_with(vec![entry(0, "a")], &fsynced).await;
+    let Err(refused @ Error::Refused(_)) = &results[0] else {
+        panic!("{results:?}")
+    };
+    let text = refused.to_string();
+    assert!(
+        text.contains("7.2") && text.contains("appendonly"),
+        "{text}"
+    );
+    assert!(read_all(&store, &shard(0)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_disk_confirmed_survives_a_power_cut_where_the_server_can_wait_for_it() {
+    let builder = RedisServer::builder().setting("appendonly", "yes");
+    let mut server = builder
+        .setting("appendfsync", "everysec")
+        .start()
+        .await
+        .unwrap();
+    let store = open(&server.url()).await.unwrap();
+    let told = stranger(&server, "COMMAND INFO WAITAOF").await;
+    let can_wait = told.concat().contains("waitaof");
+    let entries = vec![entry(0, "a"), entry(1, "b")];
+    let results = store.append_with(entries, &with(Durability::Fsynced)).await;
+    if can_wait {
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        server.kill().await.unwrap();
+        server.restart().await.unwrap();
+    } else {
+        assert!(matches!(results[0], Err(Error::Refused(_))), "{results:?}");
+    }
+    let held = until_available(async || read_all(&store, &shard(1)).await).await;
+    assert_eq!(held.len(), usize::from(can_wait));
+}
