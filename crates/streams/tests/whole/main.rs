@@ -4,6 +4,10 @@
 //! backend of it. Each test has a server or a file of its own.
 
 #![cfg(test)]
+#![expect(
+    clippy::print_stdout,
+    reason = "children report to their parents by lines"
+)]
 mod dead_letters;
 mod failing;
 mod flow;

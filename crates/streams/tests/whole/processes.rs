@@ -50,7 +50,7 @@ async fn write(client: &mut Client, batch: &[Event<Note>]) -> Result<(), BoxErro
     }
     let position = (row.get::<_, i64>(1), row.get::<_, i64>(2));
     let place = |event: &Event<Note>| (number(event.id.ms), number(event.id.sequence));
-    let is_new = |event: &&Event<Note>| place(*event) > position;
+    let is_new = |event: &&Event<Note>| place(event) > position;
     let numbers: Vec<i64> = batch
         .iter()
         .filter(is_new)
