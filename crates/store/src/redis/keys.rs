@@ -25,6 +25,11 @@ impl Keys {
         Self { is_cluster }
     }
 
+    /// Whether the keys of different partitions may be in different slots.
+    pub(super) fn is_cluster(self) -> bool {
+        self.is_cluster
+    }
+
     /// The stream that holds a partition's entries.
     pub(super) fn entries(self, partition: &Partition) -> String {
         let Partition { stream, index } = partition;
@@ -32,7 +37,7 @@ impl Keys {
             Kind::Sharded => sharded(partition),
             Kind::OfApp => self.tagged("__strm", &format!("{stream}.{index}"), ""),
             // Never written: there is nothing to read there.
-            Kind::Leadership { app } => self.tagged("__strm", &format!("{app}.{index}"), ""),
+            Kind::Leadership { app } => self.tagged("__strm", app, &index.to_string()),
             Kind::Control(of) => self.tagged("__ctrl", &of.stream, of.group.as_str()),
             Kind::Parked(of) => self.of_partition("__park", &of.stream, &of.group, partition.index),
         }
@@ -247,6 +252,8 @@ mod tests {
         assert_eq!(STANDALONE.lease(&group("any"), &partition), "__lead:shop");
         assert_eq!(CLUSTER.lease(&group("any"), &partition), "__lead:{shop}");
         assert_eq!(STANDALONE.epoch(&group("any"), &partition), "__epch:shop");
+        // The fence names it, so it is in the slot of the lease.
+        assert_eq!(CLUSTER.entries(&partition), "__strm:{shop}.0");
         assert_eq!(STANDALONE.marks(&group("any"), &partition), "__mark:shop");
         assert_eq!(
             STANDALONE.members(&partition.stream, &group("any")),
