@@ -30,17 +30,29 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
 }
 
+/// Who runs a processor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: WorkerId,
+    /// Whether its partitions wait for it after a shutdown.
+    pub(crate) is_static: bool,
+}
+
 /// Runs a processor until `stop`, then hands its partitions back.
 ///
 /// # Errors
 /// The first failure of a consumer, after the others have handed back.
 pub(crate) async fn run(
     shared: Arc<Shared>,
-    worker: WorkerId,
+    member: Member,
     options: tidegate_cluster::Options,
     stop: CancellationToken,
 ) -> Result<()> {
-    let (ownership, handle, mut leases) = Ownership::new(shared.store.clone(), worker, options)?;
+    let (ownership, handle, mut leases) = Ownership::new(shared.store.clone(), member.id, options)?;
+    let ownership = match member.is_static {
+        true => ownership.as_static_member(),
+        false => ownership,
+    };
     let ownership = tokio::spawn(ownership.run(stop.clone()));
     // Who comes and goes is heard at once; without it, at the next look at the store.
     let end_of_heeding = CancellationToken::new();

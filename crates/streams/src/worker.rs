@@ -17,7 +17,7 @@ use tidegate_store::{Store, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::executor::{self, Shared, keep_first};
+use crate::executor::{self, Member, Shared, keep_first};
 use crate::metrics::Metrics;
 use crate::processor::Processor;
 use crate::room::Budget;
@@ -53,6 +53,7 @@ impl Default for Options {
 pub struct Worker {
     store: Arc<dyn Store>,
     id: WorkerId,
+    is_static: bool,
     processors: Vec<Processor>,
     options: Options,
     metrics: Metrics,
@@ -87,10 +88,21 @@ impl Worker {
         Ok(Self {
             store,
             id: WorkerId::random(),
+            is_static: false,
             processors,
             options,
             metrics: Metrics::default(),
         })
+    }
+
+    /// Makes it a static member: a worker of a name that no other has at the same time. Its
+    /// partitions wait for it after a shutdown, for the time of a lease, and are its own again,
+    /// under new epochs, when it is back before.
+    #[must_use]
+    pub fn as_static_member(mut self, name: &str) -> Self {
+        self.id = WorkerId::named(name);
+        self.is_static = true;
+        self
     }
 
     /// Who this worker is in the store.
@@ -121,6 +133,10 @@ impl Worker {
             tokio::spawn(async move { arrivals.run(store, end).await })
         };
         let budget = Budget::new(self.options.prefetch_bytes);
+        let member = Member {
+            id: self.id,
+            is_static: self.is_static,
+        };
         let mut executors = JoinSet::new();
         for processor in self.processors {
             let options = tidegate_cluster::Options {
@@ -137,7 +153,7 @@ impl Worker {
                 budget: budget.clone(),
                 metrics: self.metrics.clone(),
             });
-            executors.spawn(executor::run(shared, self.id, options, stop.clone()));
+            executors.spawn(executor::run(shared, member, options, stop.clone()));
         }
         let mut failure = None;
         while let Some(ended) = executors.join_next().await {

@@ -71,6 +71,14 @@ impl Keys {
         }
     }
 
+    /// Where a group's position is kept within the transaction of a stale owner's fetch.
+    pub(super) fn kept(self, group: &GroupName, partition: &Partition) -> String {
+        match partition.stream.kind() {
+            Kind::Sharded => format!("{}_kept:{group}", sharded(partition)),
+            _ => self.owned("__kept", group, partition),
+        }
+    }
+
     /// The members of a group.
     pub(super) fn members(self, stream: &StreamName, group: &GroupName) -> String {
         match members_of(stream) {
@@ -165,6 +173,7 @@ mod tests {
             keys.lease(group, partition),
             keys.epoch(group, partition),
             keys.marks(group, partition),
+            keys.kept(group, partition),
             keys.members(stream, group),
         ];
         all.extend(keys.beats(stream, group).map(|p| Keys::beat(&p, worker)));
@@ -188,6 +197,7 @@ mod tests {
                     "{shard_5}_DRAINER_STREAM_in_use",
                     "{shard_5}_DRAINER_STREAM_epoch:tidegate_drain",
                     "{shard_5}_DRAINER_STREAM_marks:tidegate_drain",
+                    "{shard_5}_DRAINER_STREAM_kept:tidegate_drain",
                     "{DRAINER_STREAM}_workers:tidegate_drain",
                 ]
             );
@@ -208,6 +218,7 @@ mod tests {
                 "__lock:shop.orders.settle.5",
                 "__epch:shop.orders.settle.5",
                 "__mark:shop.orders.settle.5",
+                "__kept:shop.orders.settle.5",
                 "__memb:shop.orders.settle",
                 "__beat:shop.orders.settle.AAAAAAAAAAAAAAAAAAAAAA",
                 "__ctrl:shop.orders.settle",
@@ -226,6 +237,7 @@ mod tests {
                 "__lock:{shop.orders.5}.settle",
                 "__epch:{shop.orders.5}.settle",
                 "__mark:{shop.orders.5}.settle",
+                "__kept:{shop.orders.5}.settle",
                 "__memb:{shop.orders}.settle",
                 "__beat:{shop.orders}.settle.AAAAAAAAAAAAAAAAAAAAAA",
                 "__ctrl:{shop.orders}.settle",

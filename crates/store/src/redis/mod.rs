@@ -22,6 +22,7 @@ mod chunk;
 mod durable;
 mod entry_size;
 mod failure;
+mod fetch;
 mod group;
 mod held;
 mod keys;
@@ -143,7 +144,7 @@ impl Store for RedisStore {
     }
 
     async fn fetch(&self, lease: &Lease, fetch: Fetch, limit: ReadLimit) -> Result<Vec<Entry>> {
-        read::fetch(self, lease, fetch, limit).await
+        fetch::fetch(self, lease, fetch, limit).await
     }
 
     async fn acknowledge(&self, lease: &Lease, ids: &[EntryId]) -> Result<u64> {

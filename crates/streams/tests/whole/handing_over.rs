@@ -207,3 +207,47 @@ pub(crate) async fn two_workers_share_the_partitions_and_nothing_is_lost(site: S
     }
     assert_eq!(one.by_key().len(), 8);
 }
+
+pub(crate) async fn a_static_member_has_its_partitions_again_after_a_restart(site: Site) {
+    let options = tidegate_streams::Options {
+        lease_ttl: Duration::from_secs(60),
+        ..tidegate_streams::Options::default()
+    };
+    let start = |name: &str, seen: &Seen| {
+        let processor = processor(4, Settings::default(), seen.all());
+        let worker =
+            tidegate_streams::Worker::new(site.store.clone(), vec![processor], options.clone());
+        site.run(worker.unwrap().as_static_member(name))
+    };
+    let (one, other) = (Seen::default(), Seen::default());
+    let (first, second) = (start("one", &one), start("other", &other));
+    let partitions = |running: &crate::site::Running| -> Vec<u32> {
+        let owned = running.metrics.snapshot();
+        owned.iter().map(|metrics| metrics.partition).collect()
+    };
+    let shared = poll_until(DEADLINE, async || {
+        partitions(&first).len() == 2 && partitions(&second).len() == 2
+    });
+    shared.await.expect("shared");
+    let before = partitions(&first);
+    let epochs = first.metrics.snapshot();
+    first.stop().await;
+    // Nobody takes them in the meantime, and they need not wait for the end of a lease.
+    let again = start("one", &one);
+    let back = poll_until(DEADLINE, async || partitions(&again) == before);
+    back.await.expect("back");
+    assert_eq!(partitions(&second).len(), 2);
+    let newer = again.metrics.snapshot();
+    assert!(
+        newer
+            .iter()
+            .zip(&epochs)
+            .all(|(new, old)| new.epoch > old.epoch)
+    );
+    for partition in 0..4 {
+        site.send(partition, "a", 0..5).await;
+    }
+    site.drained(4).await;
+    again.stop().await;
+    second.stop().await;
+}

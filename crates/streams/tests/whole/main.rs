@@ -80,7 +80,8 @@ on_each_store! {
         a_shutdown_lets_the_function_finish_what_is_in_hand,
         after_the_grace_the_function_is_dropped_and_its_event_stays_pending,
         a_zombie_cannot_acknowledge,
-        two_workers_share_the_partitions_and_nothing_is_lost;
+        two_workers_share_the_partitions_and_nothing_is_lost,
+        a_static_member_has_its_partitions_again_after_a_restart;
     processes:
         killed_workers_lose_nothing_and_repeat_nothing_behind_a_fence;
     standing_still:

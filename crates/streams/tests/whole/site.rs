@@ -181,7 +181,10 @@ impl Site {
     }
 
     pub(crate) fn start_with(&self, processor: Processor, options: Options) -> Running {
-        let worker = Worker::new(self.store.clone(), vec![processor], options).unwrap();
+        self.run(Worker::new(self.store.clone(), vec![processor], options).unwrap())
+    }
+
+    pub(crate) fn run(&self, worker: Worker) -> Running {
         let stop = CancellationToken::new();
         let metrics = worker.metrics();
         Running {
