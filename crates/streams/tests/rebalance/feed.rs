@@ -67,10 +67,10 @@ impl Feed {
         }
     }
 
-    /// Sends steps up to `total`, not much faster than they take effect.
-    pub(crate) async fn flow(mut self, total: u64) -> Self {
-        while self.sent < total {
-            self.send(CHUNK.min(total - self.sent)).await;
+    /// Sends steps until it is enough, not much faster than they take effect.
+    pub(crate) async fn flow(mut self, is_enough: impl Fn(u64) -> bool + Send) -> Self {
+        while !is_enough(self.sent) {
+            self.send(CHUNK).await;
             let began = Instant::now();
             while effects::count(&self.client).await + BACKLOG_MAX < self.sent {
                 assert!(began.elapsed() < SOON, "steps don't take effect");

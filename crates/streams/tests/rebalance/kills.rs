@@ -1,6 +1,8 @@
 //! Owners that are killed at any moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::Rng;
@@ -13,7 +15,7 @@ use crate::worker::LINGER_MS;
 
 const KILLS: usize = 10;
 const WORKERS: usize = 3;
-const RECORDS_PER_KILL: u64 = 3_000;
+const PAUSE_MAX_MS: u64 = 1_200;
 
 /// What a dead worker had not acknowledged of a partition: so many entries up to this one.
 #[derive(Debug)]
@@ -70,17 +72,21 @@ fn unacknowledged(effects: &[Effect], left: &[Left]) -> HashSet<(i32, i64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_kills_lose_nothing_and_repeat_only_what_was_not_acknowledged() {
     let site = Site::start(Duration::from_secs(1)).await;
-    let (mut random, mut feed) = (seeded(30), Feed::new(&site));
-    let linger = [(LINGER_MS, "5")];
+    let mut random = seeded(30);
+    // Long enough that most kills find events in hand.
+    let linger = [(LINGER_MS, "50")];
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
         workers.push(site.hire_with(&linger).await);
     }
     site.shared_among(&workers.iter().collect::<Vec<_>>()).await;
+    let enough = Arc::new(AtomicBool::new(false));
+    let is_enough = enough.clone();
+    let flow = Feed::new(&site).flow(move |_| is_enough.load(Ordering::Relaxed));
+    let feed = tokio::spawn(flow);
     let (mut left, mut missed, mut lost) = (Vec::new(), 0, 0);
     for _ in 0..KILLS {
-        feed.send(RECORDS_PER_KILL).await;
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..1_200))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..PAUSE_MAX_MS))).await;
         let mut victim = workers.swap_remove(random.random_range(0..WORKERS));
         victim.process.kill().expect("killed");
         let (of_victim, missed_now) = left_by(&site, victim.id).await;
@@ -89,18 +95,20 @@ async fn ten_kills_lose_nothing_and_repeat_only_what_was_not_acknowledged() {
         lost += victim.leases_lost();
         workers.push(site.hire_with(&linger).await);
     }
-    site.done(feed.sent).await;
+    enough.store(true, Ordering::Relaxed);
+    let sent = feed.await.expect("all is sent").sent;
+    site.done(sent).await;
     site.shared_among(&workers.iter().collect::<Vec<_>>()).await;
     for worker in workers {
         lost += worker.stop().await;
     }
-    let effects = site.check(feed.sent).await;
+    let effects = site.check(sent).await;
 
     let doubled = site.doubled(&effects);
     let allowed = unacknowledged(&effects, &left);
     let repeats: u32 = doubled.values().map(|count| count - 1).sum();
     eprintln!(
-        "{repeats} unfenced effects repeated; {} entries were unacknowledged at {KILLS} kills \
+        "{sent} records; {repeats} unfenced effects repeated; {} entries were unacknowledged at {KILLS} kills \
          ({missed} partitions not seen in time, {lost} leases lost by the living)",
         allowed.len()
     );

@@ -12,7 +12,7 @@ async fn senders_and_workers_outlast_a_restart_of_redis() {
     let mut site = Site::start(Duration::from_secs(1)).await;
     let (one, other) = tokio::join!(site.hire(), site.hire());
     site.shared_among(&[&one, &other]).await;
-    let feed = tokio::spawn(Feed::new(&site).flow(RECORDS));
+    let feed = tokio::spawn(Feed::new(&site).flow(|sent| sent >= RECORDS));
     for part in [5, 2] {
         site.done(RECORDS / part).await;
         assert!(!feed.is_finished(), "records flow");

@@ -12,7 +12,7 @@ async fn one_worker_four_and_two_share_evenly_and_lose_double_and_disorder_nothi
     let site = Site::start(Duration::from_secs(1)).await;
     let first = site.hire().await;
     site.shared_among(&[&first]).await;
-    let feed = tokio::spawn(Feed::new(&site).flow(RECORDS));
+    let feed = tokio::spawn(Feed::new(&site).flow(|sent| sent >= RECORDS));
     site.done(RECORDS / 5).await;
 
     let (second, third, fourth) = tokio::join!(site.hire(), site.hire(), site.hire());
