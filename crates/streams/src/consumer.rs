@@ -49,6 +49,7 @@ pub(crate) async fn run(
         stop: owned.release_requested().clone(),
     };
     let ended = tokio::select! {
+        biased;
         () = owned.lost().cancelled() => Ok(()),
         ended = consumer.consume() => ended,
     };

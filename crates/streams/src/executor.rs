@@ -1,10 +1,10 @@
 //! The executor of one processor in a worker: its ownership, and a consumer for each partition.
 //!
 //! ```text
-//! Ownership ─ OwnedLease ─► Executor ─ spawns ─► one consumer per lease
+//! announcements ─► Ownership ─ OwnedLease ─► Executor ─ spawns ─► one consumer per lease
 //! ```
 //!
-//! It owns the ownership's task and the consumers', and ends when all of them have. A consumer
+//! It owns the ownership's task, the one that hears announcements, and the consumers', and ends when all of them have. A consumer
 //! that halts stops the whole executor in order: the others finish what is in hand and hand back.
 //! If the process dies here, its leases end by themselves.
 
@@ -40,8 +40,19 @@ pub(crate) async fn run(
     options: tidegate_cluster::Options,
     stop: CancellationToken,
 ) -> Result<()> {
-    let (ownership, _, mut leases) = Ownership::new(shared.store.clone(), worker, options)?;
+    let (ownership, handle, mut leases) = Ownership::new(shared.store.clone(), worker, options)?;
     let ownership = tokio::spawn(ownership.run(stop.clone()));
+    // Who comes and goes is heard at once; without it, at the next look at the store.
+    let end_of_heeding = CancellationToken::new();
+    let heeding = {
+        let (shared, end) = (shared.clone(), end_of_heeding.clone());
+        let heed = async move {
+            handle
+                .heed_announcements(&*shared.store, &shared.arrivals, end)
+                .await;
+        };
+        tokio::spawn(heed)
+    };
     let mut consumers = JoinSet::new();
     let mut failure = None;
     loop {
@@ -63,6 +74,8 @@ pub(crate) async fn run(
         &stop,
         ownership.await.map(|ended| ended.map_err(Into::into)),
     );
+    end_of_heeding.cancel();
+    keep_first(&mut failure, &stop, heeding.await.map(Ok));
     failure.map_or(Ok(()), Err)
 }
 

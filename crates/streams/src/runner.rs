@@ -8,16 +8,16 @@
 //!        └───────────────────────────────────┘     └──► halt, quarantine, park: end
 //! ```
 //!
-//! It guarantees that a policy meets the one event that fails, that a panic is a failure and
-//! nothing more, and that a dead letter is stored before its entry is done. If the process dies
-//! here, the entries in hand are still pending.
+//! It guarantees that a policy meets the one event that fails, under a lease that has just been
+//! seen to be valid, that a panic is a failure and nothing more, and that a dead letter is stored
+//! before its entry is done. If the process dies here, the entries in hand are still pending.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tidegate_store::{AppendOptions, EntryId, NewEntry, Store};
+use tidegate_store::{AppendOptions, EntryId, Fetch, NewEntry, ReadLimit, Store};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -85,6 +85,7 @@ impl Runner {
                 Failed::Nothing => {
                     let verdict = self.processor.settings.on_error.decide(1, 1.0);
                     if verdict == Verdict::Halt {
+                        self.check_lease(EntryId::ZERO).await?;
                         return Err(self.failed(error));
                     }
                     warn!(partition = %self.lane.lease.partition, %error,
@@ -139,6 +140,9 @@ impl Runner {
             .on_error
             .decide(held.failures, chance());
         let (id, partition) = (held.entry.id, &self.lane.lease.partition);
+        if !matches!(verdict, Verdict::RetryAfter(_)) {
+            self.check_lease(id).await?;
+        }
         match verdict {
             Verdict::Halt => return Err(self.halted(id, error)),
             Verdict::Quarantine => {
@@ -171,11 +175,24 @@ impl Runner {
     async fn store_undecodable(&self) -> Result<()> {
         for (held, reason) in self.lane.take_undecodable() {
             let (id, partition) = (held.entry.id, &self.lane.lease.partition);
+            self.check_lease(id).await?;
             warn!(%partition, %id, "an entry can't be decoded and becomes a dead letter");
             let reason = format!("the entry can't be decoded: {reason}");
             self.store_dead_letter(&held, &reason).await?;
             self.lane.settle_undecodable(&held);
         }
+        Ok(())
+    }
+
+    /// Sees that this is still the owner. What fails in the hands of a stale owner, maybe because
+    /// a database has refused its epoch, is not the event's fault: the new owner has it as well.
+    async fn check_lease(&self, id: EntryId) -> Result<()> {
+        let limit = ReadLimit {
+            entries: 1,
+            bytes: 1,
+        };
+        let lease = &self.lane.lease;
+        persist(|| self.store.fetch(lease, Fetch::Pending(id), limit)).await?;
         Ok(())
     }
 

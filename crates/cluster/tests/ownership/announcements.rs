@@ -16,13 +16,12 @@ const TTL: Duration = Duration::from_secs(40);
 /// How long it takes until everyone has seen that everything is in its place.
 const SETTLING: Duration = Duration::from_millis(600);
 
-async fn on_redis(server: &RedisServer) -> (Team, Vec<Arc<dyn Store>>) {
+/// A team on a real server, and a connection for each of three workers.
+async fn on_redis(server: &RedisServer) -> (Team, [Arc<dyn Store>; 3]) {
     let url = StoreUrl::parse(&server.url()).expect("a URL");
-    let mut stores = Vec::new();
-    for _ in 0..3 {
-        stores.push(connect(&url).await.expect("the server answers"));
-    }
-    let mut team = Team::new(Arc::clone(&stores[0]), TTL);
+    let open = async || connect(&url).await.expect("the server answers");
+    let stores = [open().await, open().await, open().await];
+    let mut team = Team::new(open().await, TTL);
     team.options.stream = StreamName::of_app("shop", "orders").expect("a valid name");
     (team, stores)
 }
@@ -30,14 +29,14 @@ async fn on_redis(server: &RedisServer) -> (Team, Vec<Arc<dyn Store>>) {
 #[tokio::test]
 async fn a_join_is_heard_before_the_next_look() {
     let server = RedisServer::start().await.expect("a server");
-    let (team, stores) = on_redis(&server).await;
-    let first = team.hire_attentive(&stores[0]);
+    let (team, [one, two, _]) = on_redis(&server).await;
+    let first = team.hire_attentive(&one);
     team.see_counts(&[(&first, 16)]).await;
     team.see_no_change(SETTLING, |board| board.count(&first) == 16)
         .await;
 
     let joined_at = Instant::now();
-    let second = team.hire_attentive(&stores[1]);
+    let second = team.hire_attentive(&two);
     team.see_counts(&[(&first, 8), (&second, 8)]).await;
     // The next look would be ten seconds away.
     let took = joined_at.elapsed();
@@ -47,12 +46,9 @@ async fn a_join_is_heard_before_the_next_look() {
 #[tokio::test]
 async fn a_graceful_leave_is_heard_and_the_others_take_over_at_once() {
     let server = RedisServer::start().await.expect("a server");
-    let (team, stores) = on_redis(&server).await;
-    let (first, second) = (
-        team.hire_attentive(&stores[0]),
-        team.hire_attentive(&stores[1]),
-    );
-    let leaver = team.hire_attentive(&stores[2]);
+    let (team, [one, two, three]) = on_redis(&server).await;
+    let (first, second) = (team.hire_attentive(&one), team.hire_attentive(&two));
+    let leaver = team.hire_attentive(&three);
     team.see_counts(&[(&first, 6), (&second, 5), (&leaver, 5)])
         .await;
     let share = team.look(|board| board.count(&leaver));

@@ -27,8 +27,7 @@ async fn owners_of_two_groups_sleep_on_one_partition_and_both_are_woken() {
         let other = arrivals.sleep(&partition, EntryId::ZERO, DEADLINE * 2);
         let append = async {
             let fields = vec![("data".into(), "x".into())];
-            let partition = partition.clone();
-            let entry = NewEntry::new(partition, fields);
+            let entry = NewEntry::new(partition.clone(), fields);
             store.append(vec![entry]).await.expect("it is appended");
         };
         tokio::join!(one, other, append);

@@ -48,7 +48,7 @@ pub(super) async fn append(
         return Ok(vec![server.call(add(key, entry, bound)).await?.id()?]);
     }
     let commands = chunk.iter().map(|(_, entry)| add(key, entry, bound));
-    let ids = server.call_together(commands).await?;
+    let ids: Vec<String> = server.call_together(commands).await?;
     if ids.len() != chunk.len() {
         return Err(other_number());
     }

@@ -87,6 +87,15 @@ impl Failure {
         }
     }
 
+    /// Whether the server has answered, and refused; within a transaction one of its commands.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Client(source) => matches!(source.kind(), ErrorKind::Redis(_)),
+            Self::Server(_) => true,
+            Self::TimedOut | Self::Unreachable => false,
+        }
+    }
+
     /// This failure, told to the holder of a lease.
     pub(super) fn fenced(self, lease: &Lease) -> Error {
         if self.code() == Some(LEASE_LOST) {

@@ -25,6 +25,11 @@ impl Keys {
         Self { is_cluster }
     }
 
+    /// Whether the keys of different partitions may be in different slots.
+    pub(super) fn is_cluster(self) -> bool {
+        self.is_cluster
+    }
+
     /// The stream that holds a partition's entries.
     pub(super) fn entries(self, partition: &Partition) -> String {
         let Partition { stream, index } = partition;
@@ -32,7 +37,7 @@ impl Keys {
             Kind::Sharded => sharded(partition),
             Kind::OfApp => self.tagged("__strm", &format!("{stream}.{index}"), ""),
             // Never written: there is nothing to read there.
-            Kind::Leadership { app } => self.tagged("__strm", &format!("{app}.{index}"), ""),
+            Kind::Leadership { app } => self.tagged("__strm", app, &index.to_string()),
             Kind::Control(of) => self.tagged("__ctrl", &of.stream, of.group.as_str()),
             Kind::Parked(of) => self.of_partition("__park", &of.stream, &of.group, partition.index),
         }
@@ -63,6 +68,14 @@ impl Keys {
         match partition.stream.kind() {
             Kind::Sharded => format!("{}_marks:{group}", sharded(partition)),
             _ => self.owned("__mark", group, partition),
+        }
+    }
+
+    /// Where a group's position is kept within the transaction of a stale owner's fetch.
+    pub(super) fn kept(self, group: &GroupName, partition: &Partition) -> String {
+        match partition.stream.kind() {
+            Kind::Sharded => format!("{}_kept:{group}", sharded(partition)),
+            _ => self.owned("__kept", group, partition),
         }
     }
 
@@ -160,6 +173,7 @@ mod tests {
             keys.lease(group, partition),
             keys.epoch(group, partition),
             keys.marks(group, partition),
+            keys.kept(group, partition),
             keys.members(stream, group),
         ];
         all.extend(keys.beats(stream, group).map(|p| Keys::beat(&p, worker)));
@@ -183,6 +197,7 @@ mod tests {
                     "{shard_5}_DRAINER_STREAM_in_use",
                     "{shard_5}_DRAINER_STREAM_epoch:tidegate_drain",
                     "{shard_5}_DRAINER_STREAM_marks:tidegate_drain",
+                    "{shard_5}_DRAINER_STREAM_kept:tidegate_drain",
                     "{DRAINER_STREAM}_workers:tidegate_drain",
                 ]
             );
@@ -203,6 +218,7 @@ mod tests {
                 "__lock:shop.orders.settle.5",
                 "__epch:shop.orders.settle.5",
                 "__mark:shop.orders.settle.5",
+                "__kept:shop.orders.settle.5",
                 "__memb:shop.orders.settle",
                 "__beat:shop.orders.settle.AAAAAAAAAAAAAAAAAAAAAA",
                 "__ctrl:shop.orders.settle",
@@ -221,6 +237,7 @@ mod tests {
                 "__lock:{shop.orders.5}.settle",
                 "__epch:{shop.orders.5}.settle",
                 "__mark:{shop.orders.5}.settle",
+                "__kept:{shop.orders.5}.settle",
                 "__memb:{shop.orders}.settle",
                 "__beat:{shop.orders}.settle.AAAAAAAAAAAAAAAAAAAAAA",
                 "__ctrl:{shop.orders}.settle",
@@ -235,6 +252,8 @@ mod tests {
         assert_eq!(STANDALONE.lease(&group("any"), &partition), "__lead:shop");
         assert_eq!(CLUSTER.lease(&group("any"), &partition), "__lead:{shop}");
         assert_eq!(STANDALONE.epoch(&group("any"), &partition), "__epch:shop");
+        // The fence names it, so it is in the slot of the lease.
+        assert_eq!(CLUSTER.entries(&partition), "__strm:{shop}.0");
         assert_eq!(STANDALONE.marks(&group("any"), &partition), "__mark:shop");
         assert_eq!(
             STANDALONE.members(&partition.stream, &group("any")),

@@ -22,6 +22,7 @@ mod chunk;
 mod durable;
 mod entry_size;
 mod failure;
+mod fetch;
 mod group;
 mod held;
 mod keys;
@@ -45,7 +46,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustis::client::ServerConfig;
 use rustis::resp::cmd;
 use tokio::sync::Notify;
 
@@ -88,7 +88,7 @@ impl RedisStore {
     /// [`Error::Invalid`](crate::Error) where the URL can't be used.
     pub async fn connect(url: &RedisUrl) -> Result<Self> {
         let config = settings::for_commands(url)?;
-        let keys = Keys::new(matches!(config.server, ServerConfig::Cluster(_)));
+        let keys = Keys::new(settings::is_cluster(&config));
         let waiter = Waiter::new(&config, keys);
         let durable = Durable::new(&config);
         let server = Server::connect(config).await?;
@@ -144,7 +144,7 @@ impl Store for RedisStore {
     }
 
     async fn fetch(&self, lease: &Lease, fetch: Fetch, limit: ReadLimit) -> Result<Vec<Entry>> {
-        read::fetch(self, lease, fetch, limit).await
+        fetch::fetch(self, lease, fetch, limit).await
     }
 
     async fn acknowledge(&self, lease: &Lease, ids: &[EntryId]) -> Result<u64> {

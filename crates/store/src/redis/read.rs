@@ -1,16 +1,14 @@
-//! Reads entries: after a position without a group, or as a group's owner.
+//! Reads entries after a position, without a group, and what reads and fenced calls have in common.
 //!
-//! Reading after a position changes nothing on the server. Fetching makes entries pending, which
-//! is why it is fenced: they are handed out under the caller's lease or not at all. If the process
-//! dies between the server's answer and the caller, fetched entries stay pending, and the next
-//! owner reads them first.
+//! Reading after a position changes nothing on the server. If the process dies here, nothing is
+//! lost.
 
 use rustis::resp::{CommandBuilder, cmd};
 
 use super::{RedisStore, Result};
 use crate::entry::{Entry, EntryId};
 use crate::lease::Lease;
-use crate::port::{Fetch, ReadLimit};
+use crate::port::ReadLimit;
 use crate::stream::{GroupName, Partition};
 
 /// The largest number of entries that the server takes for a limit.
@@ -38,31 +36,6 @@ pub(super) async fn read_after(
     let mut entries = store.server.call(command).await?.entries()?;
     store.entry_size.learn(&entries);
     cut(&mut entries, limit);
-    Ok(entries)
-}
-
-/// See [`Store::fetch`](crate::Store::fetch).
-pub(super) async fn fetch(
-    store: &RedisStore,
-    lease: &Lease,
-    fetch: Fetch,
-    limit: ReadLimit,
-) -> Result<Vec<Entry>> {
-    let after = match fetch {
-        Fetch::New => ">".to_owned(),
-        Fetch::Pending(after) => after.to_string(),
-    };
-    let count = store.entry_size.entries_within(limit).min(COUNT_MAX);
-    let arguments = |command| owned(store, command, lease).arg(count).arg(after.as_str());
-    let reply = store.server.run(&store.scripts.fetch, arguments).await;
-    let mut entries = reply.map_err(|failure| failure.fenced(lease))?.entries()?;
-    store.entry_size.learn(&entries);
-    // New entries have become pending: the caller must see each of them.
-    if let Fetch::Pending(after) = fetch {
-        // After the largest id the server begins again with the first.
-        entries.retain(|entry| entry.id > after);
-        cut(&mut entries, limit);
-    }
     Ok(entries)
 }
 
@@ -117,7 +90,7 @@ fn keys_of(
 }
 
 /// Drops what lies behind the entry that crosses the limit of bytes, which the average let in.
-fn cut(entries: &mut Vec<Entry>, limit: ReadLimit) {
+pub(super) fn cut(entries: &mut Vec<Entry>, limit: ReadLimit) {
     let mut bytes = 0_usize;
     let crossing = entries.iter().position(|entry| {
         bytes = bytes.saturating_add(entry.bytes());

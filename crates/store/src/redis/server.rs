@@ -133,17 +133,17 @@ impl Server {
     }
 
     /// Sends several commands that the server runs together, with nothing in between, or not at
-    /// all, and returns the texts it answers. Their keys must be in one slot of a Cluster.
-    pub(super) async fn call_together(
+    /// all, and returns what it answers. Their keys must be in one slot of a Cluster.
+    pub(super) async fn call_together<T: Default + DeserializeOwned>(
         &self,
         commands: impl Iterator<Item = CommandBuilder> + Clone,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<T, Failure> {
         let router = match &self.link {
             Link::One(client) => return send_together(client, commands).await,
             Link::Cluster(router) => router,
         };
         let Some(first) = commands.clone().next().map(Command::from) else {
-            return Ok(Vec::new());
+            return Ok(T::default());
         };
         let client = router.client_for(&first).await?;
         let failure = match send_together(&client, commands.clone()).await {
@@ -230,10 +230,10 @@ pub(super) async fn connect(config: Config) -> Result<Client, Failure> {
     Ok(client.map_err(|_elapsed| Failure::TimedOut)??)
 }
 
-async fn send_together(
+async fn send_together<T: DeserializeOwned>(
     client: &Client,
     commands: impl Iterator<Item = CommandBuilder>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<T, Failure> {
     let mut transaction = client.create_transaction();
     for command in commands {
         transaction.queue_command(command);

@@ -66,7 +66,6 @@ const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) struct Waiter {
     config: Config,
     keys: Keys,
-    is_cluster: bool,
     reader: Mutex<Option<Reader>>,
 }
 
@@ -81,7 +80,6 @@ impl Waiter {
         Self {
             keys,
             config: settings::for_waiting(commands),
-            is_cluster: settings::is_cluster(commands),
             reader: Mutex::new(None),
         }
     }
@@ -114,7 +112,7 @@ impl Waiter {
             () = sleep_until(deadline) => return Ok(Vec::new()),
         };
 
-        if self.is_cluster {
+        if self.keys.is_cluster() {
             return look_until(server, self.keys, positions, deadline, interrupted).await;
         }
         loop {

@@ -189,7 +189,7 @@ conformance! {
         reads_and_writes_go_on_during_a_wait;
 }
 
-/// The same on Redis for an app's stream, whose keys are other ones: where the keys matter.
+/// The same on Redis and on a Cluster for an app's stream, whose keys are other ones: where the keys matter.
 macro_rules! conformance_of_app_streams {
     ($($module:ident: $($name:ident),+ $(,)?;)+) => {
         mod redis_app {
@@ -200,6 +200,20 @@ macro_rules! conformance_of_app_streams {
                     crate::site::OF_APP.scope((), crate::$module::$name(site)).await;
                 }
             )+})+
+        }
+        mod cluster_app {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $module() {
+                    let cluster = crate::site::start_cluster().await;
+                    $(
+                        // Where a case fails, this is its name.
+                        println!("{}", stringify!($name));
+                        let site = crate::site::Site::cluster(&cluster).await;
+                        crate::site::OF_APP.scope((), crate::$module::$name(site)).await;
+                    )+
+                }
+            )+
         }
     };
 }

@@ -34,6 +34,26 @@ async fn a_pending_entry_that_a_stranger_deleted_comes_without_fields() {
 }
 
 #[tokio::test]
+async fn a_fetch_is_one_read_that_no_script_touches() {
+    let server = RedisServer::start().await.unwrap();
+    let store = open(&server.url()).await.unwrap();
+    let lease = acquire(&store, &drain(), &shard(0)).await.unwrap();
+    // The first one creates the group, by a script.
+    store.fetch(&lease, Fetch::New, LIMIT).await.unwrap();
+    store
+        .append(vec![entry(0, "a"), entry(0, "b")])
+        .await
+        .unwrap();
+    stranger(&server, "CONFIG RESETSTAT").await;
+
+    let fetched = store.fetch(&lease, Fetch::New, LIMIT).await.unwrap();
+    assert_eq!(fetched.len(), 2);
+    let calls = stranger(&server, "INFO commandstats").await.concat();
+    assert!(calls.contains("cmdstat_xreadgroup:calls=1,"), "{calls}");
+    assert!(!calls.contains("cmdstat_evalsha:"), "{calls}");
+}
+
+#[tokio::test]
 async fn trim_waits_for_the_owners_own_group() {
     let server = RedisServer::start().await.unwrap();
     let store = open(&server.url()).await.unwrap();

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tidegate_store::{EntryId, Epoch, Fetch, ParkedEntry, Store as _, StreamName, WorkerId};
+use tidegate_store::{
+    EntryId, Epoch, Fetch, NewEntry, ParkedEntry, Store as _, StreamName, WorkerId,
+};
 use tidegate_testkit::RedisServer;
 
 use crate::site::{LIMIT, TTL, group, open, stranger};
@@ -15,11 +17,7 @@ async fn no_key_of_an_app_is_written_but_the_documented_ones() {
     let (settle, worker) = (group("settle"), WorkerId::random());
     let partition = stream.partition(5);
     let fields = vec![("data".into(), "{}".into())];
-    let sent = tidegate_store::NewEntry {
-        partition: partition.clone(),
-        fields: fields.clone(),
-        request_id: None,
-    };
+    let sent = NewEntry::new(partition.clone(), fields.clone());
     let id = store.append(vec![sent]).await.unwrap()[0];
     store.beat(&stream, &settle, worker, TTL).await.unwrap();
     let lease = async |partition| {

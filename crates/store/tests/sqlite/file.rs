@@ -26,8 +26,9 @@ async fn entries_outlive_the_handle() {
 async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let (_directory, path) = place();
     drop(open(&path).await);
-    // Version 1 had no marks.
+    // Version 1 had neither marks nor request ids.
     let earlier = "DROP TABLE tidegate_mark;
+                   DROP TABLE tidegate_sent;
                    UPDATE tidegate_meta SET value = 1 WHERE key = 'schema_version'";
     Connection::open(&path)
         .unwrap()

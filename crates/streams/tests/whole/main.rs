@@ -4,10 +4,15 @@
 //! backend of it. Each test has a server or a file of its own.
 
 #![cfg(test)]
+#![expect(
+    clippy::print_stdout,
+    reason = "children report to their parents by lines"
+)]
 mod dead_letters;
 mod failing;
 mod flow;
 mod handing_over;
+mod processes;
 mod site;
 mod standing_still;
 
@@ -31,6 +36,20 @@ macro_rules! on_each_store {
             )+})+
         }
     };
+}
+
+/// On Redis alone: a process that is stopped within a write to an SQLite file locks all others out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_stopped_does_no_harm_when_it_goes_on() {
+    let site = site::Site::redis().await;
+    processes::a_process_that_was_stopped_does_no_harm_when_it_goes_on(site).await;
+}
+
+/// A hundred thousand events, on Redis alone, for the time that it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_come_and_go_in_order_repeat_nothing() {
+    let site = site::Site::redis().await;
+    processes::workers_that_come_and_go_in_order_repeat_nothing(site).await;
 }
 
 on_each_store! {
@@ -62,6 +81,8 @@ on_each_store! {
         after_the_grace_the_function_is_dropped_and_its_event_stays_pending,
         a_zombie_cannot_acknowledge,
         two_workers_share_the_partitions_and_nothing_is_lost;
+    processes:
+        killed_workers_lose_nothing_and_repeat_nothing_behind_a_fence;
     standing_still:
         a_quarantined_partition_stands_still_and_the_others_go_on,
         a_quarantine_survives_a_restart,

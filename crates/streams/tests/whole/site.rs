@@ -56,6 +56,7 @@ impl Record for Note {
 /// One set of data. It is gone when it is dropped.
 pub(crate) struct Site {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) url: String,
     _keeper: Keeper,
 }
 
@@ -81,9 +82,9 @@ impl Site {
     }
 
     async fn open(url: String, keeper: Keeper) -> Self {
-        let store = connect(&StoreUrl::parse(&url).unwrap()).await.unwrap();
         Self {
-            store,
+            store: open(&url).await,
+            url,
             _keeper: keeper,
         }
     }
@@ -189,6 +190,11 @@ impl Site {
             metrics,
         }
     }
+}
+
+/// Opens a store by its URL.
+pub(crate) async fn open(url: &str) -> Arc<dyn Store> {
+    connect(&StoreUrl::parse(url).unwrap()).await.unwrap()
 }
 
 /// A worker that runs.
