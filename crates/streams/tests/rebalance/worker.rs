@@ -17,8 +17,8 @@ use tidegate_store::{Field, Store, StoreUrl, StreamName, connect};
 use tidegate_streams::record::Compression;
 use tidegate_streams::schedule::{self, Scheduler};
 use tidegate_streams::{
-    BoxError, Event, Events, Options, Processor, Record, Schedule, ScheduledRun, StateMap,
-    StreamSpec, When, Worker,
+    BoxError, Event, Events, Options, Policy, Processor, Record, Schedule, ScheduledRun, Settings,
+    StateMap, StreamSpec, When, Worker,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub(crate) const SINK: &str = "TIDEGATE_TEST_SINK";
 pub(crate) const FOLDER: &str = "TIDEGATE_TEST_FOLDER";
 pub(crate) const LEASE_MS: &str = "TIDEGATE_TEST_LEASE_MS";
 pub(crate) const LINGER_MS: &str = "TIDEGATE_TEST_LINGER_MS";
+/// Set, to make dead letters of events that fail; otherwise the worker halts.
+pub(crate) const DEAD_LETTERS: &str = "TIDEGATE_TEST_DEAD_LETTERS";
 pub(crate) const TICK_MS: &str = "TIDEGATE_TEST_TICK_MS";
 
 /// How many events are in hand at once.
@@ -96,12 +98,17 @@ pub(crate) async fn run() {
     let store = connect(&StoreUrl::parse(&store).unwrap()).await.unwrap();
     let lease_ttl = milliseconds(LEASE_MS).unwrap();
     let desk = Arc::new(Desk::open(&sink).await);
+    let settings = Settings {
+        on_error: variable(DEAD_LETTERS).map_or(Policy::Halt, |_| Policy::DeadLetter),
+        ..Settings::default()
+    };
     let processor = Processor::new(NAME, &spec(), move |events| work(events, desk.clone()));
+    let processor = processor.unwrap().with_settings(settings).unwrap();
     let options = Options {
         lease_ttl,
         ..Options::default()
     };
-    let worker = Worker::new(store.clone(), vec![processor.unwrap()], options).unwrap();
+    let worker = Worker::new(store.clone(), vec![processor], options).unwrap();
     let scheduler = scheduler(store, &worker, lease_ttl);
     writeln!(std::io::stdout(), "{WORKING}{}", worker.id()).unwrap();
 
