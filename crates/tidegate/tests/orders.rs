@@ -2,12 +2,6 @@
 //! and on Redis.
 
 #![cfg(test)]
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
