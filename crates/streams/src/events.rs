@@ -1,6 +1,6 @@
 //! Events: what the user's function iterates.
 //!
-//! It stands between a [lane](crate::lane) and the user's code, and decodes entries as they are
+//! It stands between a `lane` and the user's code, and decodes entries as they are
 //! handed out. What was handed out is done at the next call of [`next`](Events::next) or
 //! [`take`](Events::take), or when the function returns without an error; then it is
 //! acknowledged. If the process dies with an event in hand, or within the few milliseconds before
