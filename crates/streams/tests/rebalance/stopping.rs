@@ -8,7 +8,7 @@ use tidegate_testkit::poll_until;
 
 use crate::feed::Feed;
 use crate::site::{SOON, Site};
-use crate::worker::{DEAD_LETTERS, LINGER_MS, spec};
+use crate::worker::{BLOCKING, DEAD_LETTERS, LINGER_MS, spec};
 
 const ROUNDS: usize = 5;
 const RECORDS_PER_ROUND: u64 = 4_000;
@@ -35,7 +35,7 @@ async fn what_the_fence_refuses_from_an_owner_that_was_stopped_is_no_dead_letter
 async fn stop_and_continue(site: &Site, variables: &[(&str, &str)]) {
     let mut feed = Feed::new(site);
     // It is stopped with events in hand, between both of their effects.
-    let variables = [variables, &[(LINGER_MS, "20")]].concat();
+    let variables = [variables, &[(LINGER_MS, "20"), (BLOCKING, "yes")]].concat();
     let (mut zombie, other) = tokio::join!(site.hire_with(&variables), site.hire_with(&variables));
     for round in 0..ROUNDS {
         site.shared_among(&[&zombie, &other]).await;

@@ -20,6 +20,7 @@ use tidegate_streams::{
     BoxError, Event, Events, Options, Policy, Processor, Record, Schedule, ScheduledRun, Settings,
     StateMap, StreamSpec, When, Worker,
 };
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,8 @@ pub(crate) const LEASE_MS: &str = "TIDEGATE_TEST_LEASE_MS";
 pub(crate) const LINGER_MS: &str = "TIDEGATE_TEST_LINGER_MS";
 /// Set, to make dead letters of events that fail; otherwise the worker halts.
 pub(crate) const DEAD_LETTERS: &str = "TIDEGATE_TEST_DEAD_LETTERS";
+/// Set, for a function that blocks while it has events in hand.
+pub(crate) const BLOCKING: &str = "TIDEGATE_TEST_BLOCKING";
 pub(crate) const TICK_MS: &str = "TIDEGATE_TEST_TICK_MS";
 
 /// How many events are in hand at once.
@@ -152,6 +155,7 @@ struct Desk {
     file: File,
     /// How long both effects of a batch are apart.
     linger: Duration,
+    is_blocking: bool,
 }
 
 impl Desk {
@@ -161,6 +165,7 @@ impl Desk {
             sink: Sink::open(sink).await,
             file: File::create(folder.join(std::process::id().to_string())).unwrap(),
             linger: milliseconds(LINGER_MS).unwrap_or_default(),
+            is_blocking: variable(BLOCKING).is_some(),
         }
     }
 
@@ -171,15 +176,25 @@ impl Desk {
             .collect();
         (&self.file).write_all(lines.as_bytes())
     }
+
+    async fn record_later(&self, batch: &[Event<Step>]) -> Result<(), tokio_postgres::Error> {
+        if !self.linger.is_zero() {
+            tokio::time::sleep(self.linger).await;
+        }
+        self.sink.record(batch).await
+    }
 }
 
 async fn work(mut events: Events<Step>, desk: Arc<Desk>) -> Result<(), BoxError> {
     while let Some(batch) = events.take(BATCH_MAX, Duration::ZERO).await? {
         desk.record_unfenced(&batch)?;
-        if !desk.linger.is_zero() {
-            tokio::time::sleep(desk.linger).await;
+        if desk.is_blocking {
+            // As with a client that blocks: the function hears of nothing before it has failed.
+            let record = async { desk.record_later(&batch).await };
+            tokio::task::block_in_place(|| Handle::current().block_on(record))?;
+        } else {
+            desk.record_later(&batch).await?;
         }
-        desk.sink.record(&batch).await?;
     }
     Ok(())
 }
