@@ -36,8 +36,11 @@ pub struct App {
 /// A processor before its stream is known.
 pub(crate) struct Planned {
     pub(crate) options: ProcessorOptions,
-    prepare: Box<dyn FnOnce(&StreamSpec, Arc<StateMap>) -> Result<Processor, Error> + Send>,
+    prepare: Box<Prepare>,
 }
+
+/// Makes a processor of a function, over the stream that it names.
+type Prepare = dyn FnOnce(&StreamSpec, Arc<StateMap>) -> Result<Processor, Error> + Send;
 
 impl App {
     /// An application of this name, which is a part of every key of its streams: letters, digits,

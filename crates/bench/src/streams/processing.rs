@@ -27,12 +27,12 @@ type Done = Result<(), tidegate_streams::Error>;
 
 /// Batches of entries as they are.
 pub(super) async fn raw_batches(run: &Run) -> Result<Usage> {
-    process::<Raw, _, _>(run, |events, seen| in_batches(events, seen)).await
+    process::<Raw, _, _>(run, in_batches).await
 }
 
 /// Batches of decoded records.
 pub(super) async fn typed_batches(run: &Run) -> Result<Usage> {
-    process::<Order, _, _>(run, |events, seen| in_batches(events, seen)).await
+    process::<Order, _, _>(run, in_batches).await
 }
 
 /// Decoded records, one by one.

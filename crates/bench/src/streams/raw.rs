@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::usage::{Stopwatch, Usage};
 
 /// How many XADDs go in one write.
-const PIPELINE: u64 = 500;
+const PIPELINE: usize = 500;
 
 /// A reply: by key the stream's entries, each an id and the flat list of its fields.
 type Streams = HashMap<String, Vec<(String, Vec<BulkString>)>>;
@@ -71,21 +71,12 @@ pub(super) async fn send(run: &Run) -> Result<Usage> {
         .collect::<Result<_>>()?;
 
     let watch = Stopwatch::start(run.processes)?;
-    let mut places = 0..run.events;
-    while !places.is_empty() {
+    let mut turns = keys.iter().cycle();
+    for some in orders.chunks(PIPELINE) {
         let mut pipeline = client.create_pipeline();
-        for place in places.by_ref().take(PIPELINE as usize) {
-            let at = (place % u64::from(run.partitions)) as usize;
-            let (Some(key), Some(order)) = (keys.get(at), orders.get(place as usize)) else {
-                return Err(Error::Unexpected("a place beyond the end".into()));
-            };
-            pipeline.queue_command(
-                cmd("XADD")
-                    .key(key.as_str())
-                    .arg("*")
-                    .arg("data")
-                    .arg(Raw(order)),
-            );
+        for (order, key) in some.iter().zip(&mut turns) {
+            let add = cmd("XADD").key(key.as_str()).arg("*");
+            pipeline.queue_command(add.arg("data").arg(Raw(order)));
         }
         pipeline.execute::<Vec<String>>().await?;
     }

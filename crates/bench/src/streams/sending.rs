@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::usage::{Stopwatch, Usage};
 
 /// How many records one call gets.
-const BATCH: u64 = 1_000;
+const BATCH: usize = 1_000;
 
 /// Sends everything: records are encoded, routed by their key and appended.
 pub(super) async fn send(run: &Run) -> Result<Usage> {
@@ -18,11 +18,7 @@ pub(super) async fn send(run: &Run) -> Result<Usage> {
     let mut batches = Vec::new();
     let mut places = 0..run.events;
     while !places.is_empty() {
-        let batch: Vec<Order> = places
-            .by_ref()
-            .take(BATCH as usize)
-            .map(Order::new)
-            .collect();
+        let batch: Vec<Order> = places.by_ref().take(BATCH).map(Order::new).collect();
         batches.push(batch);
     }
 

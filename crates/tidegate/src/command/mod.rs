@@ -5,9 +5,10 @@
 //! ```
 //!
 //! In the order of use: [`worker`] runs the processors and the schedules, [`send`] sends records,
-//! [`stream`] shows the streams, [`processor`] moves the processors' positions and releases what
+//! [`stream`] shows the streams, [`dead`] what was given up, [`processor`] moves the processors' positions and releases what
 //! they hold back.
 
+mod dead;
 mod output;
 mod processor;
 mod send;
@@ -135,7 +136,7 @@ async fn perform(
         }
         Command::Processor(command) => processor::run(&app, &*store, &command, global.json).await,
         Command::Stream(command) => {
-            stream::run(&app, &*store, &command, global.json, &shutdown).await
+            stream::run(&app, store, &command, global.json, &shutdown).await
         }
     }
 }

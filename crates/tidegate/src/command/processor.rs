@@ -69,12 +69,13 @@ fn parse_start(text: &str) -> Result<Start, String> {
                 let ms = u64::try_from(time.as_millisecond());
                 return ms
                     .map(Start::Time)
-                    .map_err(|_| "a time before 1970".to_owned());
+                    .map_err(|error| format!("a time before 1970: {error}"));
             }
-            text.parse::<EntryId>().map(Start::After).map_err(|_| {
-                "use 0, $, an entry id such as 1732244400000-0, or a time such as \
-                 2026-11-22T03:00:00Z"
-                    .to_owned()
+            text.parse::<EntryId>().map(Start::After).map_err(|error| {
+                format!(
+                    "{error}; use 0, $, an entry id such as 1732244400000-0, or a time such as \
+                     2026-11-22T03:00:00Z"
+                )
             })
         }
     }

@@ -1,5 +1,6 @@
 //! `stream`: what the streams hold, who owns their partitions, and how far the processors are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -9,6 +10,7 @@ use tidegate_streams::{StreamSpec, quarantine};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::dead::{self, DeadCommand};
 use super::output;
 use crate::{App, Error};
 
@@ -44,23 +46,27 @@ pub(super) enum StreamCommand {
         #[arg(value_parser = clap::value_parser!(u32).range(1..=500))]
         entries: u32,
     },
+    /// What processors gave up.
+    #[command(subcommand)]
+    Dead(DeadCommand),
 }
 
 /// Runs the command.
 pub(super) async fn run(
     app: &App,
-    store: &dyn Store,
+    store: Arc<dyn Store>,
     command: &StreamCommand,
     as_json: bool,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     match command {
-        StreamCommand::List => list(app, store, as_json).await,
-        StreamCommand::Info { stream } => info(app, store, stream, as_json).await,
-        StreamCommand::Tail { stream } => tail(app, store, stream, as_json, shutdown).await,
+        StreamCommand::List => list(app, &*store, as_json).await,
+        StreamCommand::Info { stream } => info(app, &*store, stream, as_json).await,
+        StreamCommand::Tail { stream } => tail(app, &*store, stream, as_json, shutdown).await,
         StreamCommand::Peek { stream, entries } => {
-            peek(app, store, stream, *entries, as_json).await
+            peek(app, &*store, stream, *entries, as_json).await
         }
+        StreamCommand::Dead(command) => dead::run(app, store, command, as_json).await,
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use tidegate_store::{Store, StreamName};
-use tidegate_streams::Worker;
 use tidegate_streams::schedule::{self, Scheduler};
+use tidegate_streams::{Processor, StateMap, Worker};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -30,43 +30,21 @@ pub(super) struct WorkerArgs {
 
 /// Runs until `shutdown`, or until a processor halts.
 pub(super) async fn run(
-    app: App,
+    mut app: App,
     store: Arc<dyn Store>,
     args: &WorkerArgs,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     check_names(&app, &args.processors)?;
+    let state = Arc::new(std::mem::take(&mut app.state));
+    let processors = prepare(&mut app, &args.processors, &state)?;
     let App {
         name,
-        streams,
-        processors,
         schedules,
-        state,
-        middleware,
         worker: options,
         ..
     } = app;
-    let state = Arc::new(state);
-    let mut prepared = Vec::new();
-    for planned in processors {
-        let wanted = planned.options.name;
-        if !args.processors.is_empty() && !args.processors.iter().any(|name| name == wanted) {
-            continue;
-        }
-        let stream = planned.options.stream;
-        let Some(registered) = streams.iter().find(|other| other.spec.stream == stream) else {
-            return Err(Error::Invalid(format!(
-                "processor {wanted} reads the stream {stream:?}, which the application does not \
-                 name; add .stream::<…>({stream:?})"
-            )));
-        };
-        let mut processor = planned.prepare(&registered.spec, Arc::clone(&state))?;
-        for layer in &middleware {
-            processor = processor.with_middleware(Arc::clone(layer));
-        }
-        prepared.push(processor);
-    }
-    let names: Vec<&str> = prepared.iter().map(|one| one.name().as_str()).collect();
+    let names: Vec<&str> = processors.iter().map(|one| one.name().as_str()).collect();
     info!(
         app = name,
         processors = names.join(","),
@@ -75,7 +53,7 @@ pub(super) async fn run(
     );
 
     let lease_ttl = options.lease_ttl;
-    let worker = Worker::new(Arc::clone(&store), prepared, options)?;
+    let worker = Worker::new(Arc::clone(&store), processors, options)?;
     let scheduler = Scheduler::new(
         store,
         worker.id(),
@@ -87,30 +65,55 @@ pub(super) async fn run(
             grace: SCHEDULE_GRACE,
         },
     )?;
-    // Whichever fails stops the other; without processors the schedules alone are the work.
+    // Whichever fails stops the other. Where there is nothing to do, it waits for its shutdown.
     let stop = shutdown.child_token();
-    let working = async {
-        let ended = worker.run(stop.clone()).await;
-        if ended.is_err() {
-            stop.cancel();
-        }
-        ended
-    };
-    let scheduling = async {
-        let ended = scheduler.run(stop.clone()).await;
-        if ended.is_err() {
-            stop.cancel();
-        }
-        ended
-    };
-    let waiting = async {
-        stop.cancelled().await;
-        Ok::<(), tidegate_streams::Error>(())
-    };
-    let (worked, scheduled, _) = tokio::join!(working, scheduling, waiting);
+    let (worked, scheduled, ()) = tokio::join!(
+        until_failure(worker.run(stop.clone()), &stop),
+        until_failure(scheduler.run(stop.clone()), &stop),
+        stop.cancelled(),
+    );
     worked?;
     scheduled?;
     Ok(())
+}
+
+async fn until_failure(
+    work: impl Future<Output = tidegate_streams::Result<()>>,
+    stop: &CancellationToken,
+) -> tidegate_streams::Result<()> {
+    let ended = work.await;
+    if ended.is_err() {
+        stop.cancel();
+    }
+    ended
+}
+
+/// Makes the wanted processors, all where nothing is wanted in particular.
+fn prepare(
+    app: &mut App,
+    wanted: &[String],
+    state: &Arc<StateMap>,
+) -> Result<Vec<Processor>, Error> {
+    let mut prepared = Vec::new();
+    for planned in std::mem::take(&mut app.processors) {
+        let (name, stream) = (planned.options.name, planned.options.stream);
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let mut named = app.streams.iter();
+        let Some(registered) = named.find(|other| other.spec.stream == stream) else {
+            return Err(Error::Invalid(format!(
+                "processor {name} reads the stream {stream:?}, which the application does not \
+                 name; add .stream::<…>({stream:?})"
+            )));
+        };
+        let mut processor = planned.prepare(&registered.spec, Arc::clone(state))?;
+        for layer in &app.middleware {
+            processor = processor.with_middleware(Arc::clone(layer));
+        }
+        prepared.push(processor);
+    }
+    Ok(prepared)
 }
 
 fn check_names(app: &App, wanted: &[String]) -> Result<(), Error> {

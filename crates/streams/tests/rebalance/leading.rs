@@ -1,0 +1,64 @@
+//! Schedules whose leader is killed, and whose leader leaves in order.
+
+use std::time::{Duration, Instant};
+
+use tidegate_testkit::poll_until;
+
+use crate::site::{Hand, SOON, Site};
+use crate::worker::{LEADING, TICK_MS};
+
+const LEASE_TTL: Duration = Duration::from_secs(1);
+
+/// The largest epoch under which a worker has run the schedule; 0 where it never led.
+fn led_under(hand: &Hand) -> u64 {
+    let lines = hand.process.stdout();
+    let epoch = |line: &String| line.split_once(LEADING)?.1.trim().parse().ok();
+    lines.iter().filter_map(epoch).max().unwrap_or(0)
+}
+
+/// Waits until one of them runs the schedule under a later epoch, and takes it out.
+async fn next_leader(hands: &mut Vec<Hand>, after: u64) -> Hand {
+    let led = poll_until(SOON, async || {
+        hands.iter().any(|hand| led_under(hand) > after)
+    });
+    led.await.expect("another worker leads");
+    let found = hands.iter().position(|hand| led_under(hand) > after);
+    hands.swap_remove(found.expect("just seen"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_worker_leads_soon_after_a_kill_and_at_once_after_a_goodbye() {
+    let site = Site::start(LEASE_TTL).await;
+    let tick = [(TICK_MS, "20")];
+    let mut hands = Vec::new();
+    for _ in 0..3 {
+        hands.push(site.hire_with(&tick).await);
+    }
+    let mut killed = next_leader(&mut hands, 0).await;
+    killed.process.kill().expect("killed");
+    let began = Instant::now();
+    let epoch = led_under(&killed);
+    let mut leaving = next_leader(&mut hands, epoch).await;
+    let took = began.elapsed();
+    eprintln!("another worker leads {took:?} after the kill");
+    assert!(took < LEASE_TTL + Duration::from_secs(1), "{took:?}");
+
+    hands.push(site.hire_with(&tick).await);
+    let epoch = led_under(&leaving);
+    let began = Instant::now();
+    let going = async {
+        let ended = leaving.process.terminate(SOON).await;
+        assert!(ended.expect("it ends").success());
+    };
+    let taking_over = async {
+        let leader = next_leader(&mut hands, epoch).await;
+        (leader, began.elapsed())
+    };
+    let ((), (leader, took)) = tokio::join!(going, taking_over);
+    eprintln!("another worker leads {took:?} after the goodbye");
+    assert!(took < LEASE_TTL / 2, "{took:?}");
+    leader.stop().await;
+    for hand in hands {
+        hand.stop().await;
+    }
+}

@@ -1,0 +1,28 @@
+//! A store that restarts in the middle of everything.
+
+use std::time::Duration;
+
+use crate::feed::Feed;
+use crate::site::Site;
+
+const RECORDS: u64 = 30_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn senders_and_workers_outlast_a_restart_of_redis() {
+    let mut site = Site::start(Duration::from_secs(1)).await;
+    let (one, other) = tokio::join!(site.hire(), site.hire());
+    site.shared_among(&[&one, &other]).await;
+    let feed = tokio::spawn(Feed::new(&site).flow(|sent| sent >= RECORDS));
+    for part in [5, 2] {
+        site.done(RECORDS / part).await;
+        assert!(!feed.is_finished(), "records flow");
+        site.redis.restart().await.expect("Redis is back");
+    }
+    let feed = feed.await.expect("all is sent");
+    site.done(feed.sent).await;
+    site.shared_among(&[&one, &other]).await;
+    one.stop().await;
+    other.stop().await;
+    let effects = site.check(RECORDS).await;
+    eprintln!("{} unfenced effects repeated", site.doubled(&effects).len());
+}
