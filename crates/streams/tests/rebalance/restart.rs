@@ -1,4 +1,4 @@
-//! A store that restarts in the middle of everything.
+//! A store that restarts, and that is killed, in the middle of everything.
 
 use std::time::Duration;
 
@@ -8,16 +8,18 @@ use crate::site::Site;
 const RECORDS: u64 = 30_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn senders_and_workers_outlast_a_restart_of_redis() {
+async fn senders_and_workers_outlast_a_restart_and_a_kill_of_redis() {
     let mut site = Site::start(Duration::from_secs(1)).await;
     let (one, other) = tokio::join!(site.hire(), site.hire());
     site.shared_among(&[&one, &other]).await;
     let feed = tokio::spawn(Feed::new(&site).flow(|sent| sent >= RECORDS));
-    for part in [5, 2] {
-        site.done(RECORDS / part).await;
-        assert!(!feed.is_finished(), "records flow");
-        site.redis.restart().await.expect("Redis is back");
-    }
+    site.done(RECORDS / 5).await;
+    assert!(!feed.is_finished(), "records flow");
+    site.redis.restart().await.expect("Redis is back");
+    site.done(RECORDS / 2).await;
+    assert!(!feed.is_finished(), "records flow");
+    site.redis.kill().await.expect("Redis is killed");
+    site.redis.restart().await.expect("Redis is back");
     let feed = feed.await.expect("all is sent");
     site.done(feed.sent).await;
     site.shared_among(&[&one, &other]).await;

@@ -40,6 +40,8 @@ pub(crate) const LEASE_MS: &str = "TIDEGATE_TEST_LEASE_MS";
 pub(crate) const LINGER_MS: &str = "TIDEGATE_TEST_LINGER_MS";
 /// Set, to make dead letters of events that fail; otherwise the worker halts.
 pub(crate) const DEAD_LETTERS: &str = "TIDEGATE_TEST_DEAD_LETTERS";
+/// How many keys of a partition are processed at a time, where it is not one.
+pub(crate) const LANES: &str = "TIDEGATE_TEST_LANES";
 /// Set, for a function that blocks while it has events in hand.
 pub(crate) const BLOCKING: &str = "TIDEGATE_TEST_BLOCKING";
 pub(crate) const TICK_MS: &str = "TIDEGATE_TEST_TICK_MS";
@@ -103,6 +105,7 @@ pub(crate) async fn run() {
     let desk = Arc::new(Desk::open(&sink).await);
     let settings = Settings {
         on_error: variable(DEAD_LETTERS).map_or(Policy::Halt, |_| Policy::DeadLetter),
+        lanes: variable(LANES).map_or(1, |lanes| lanes.parse().unwrap()),
         ..Settings::default()
     };
     let processor = Processor::new(NAME, &spec(), move |events| work(events, desk.clone()));
