@@ -1,25 +1,24 @@
 //! A store that restarts, and that is killed, in the middle of everything.
 
-use std::time::Duration;
-
 use crate::feed::Feed;
-use crate::site::Site;
+use crate::site::{Site, redis};
 
 const RECORDS: u64 = 30_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn senders_and_workers_outlast_a_restart_and_a_kill_of_redis() {
-    let mut site = Site::start(Duration::from_secs(1)).await;
+    let mut redis = redis().await;
+    let site = Site::at(redis.url()).await;
     let (one, other) = tokio::join!(site.hire(), site.hire());
     site.shared_among(&[&one, &other]).await;
     let feed = tokio::spawn(Feed::new(&site).flow(|sent| sent >= RECORDS));
     site.done(RECORDS / 5).await;
     assert!(!feed.is_finished(), "records flow");
-    site.redis.restart().await.expect("Redis is back");
+    redis.restart().await.expect("Redis is back");
     site.done(RECORDS / 2).await;
     assert!(!feed.is_finished(), "records flow");
-    site.redis.kill().await.expect("Redis is killed");
-    site.redis.restart().await.expect("Redis is back");
+    redis.kill().await.expect("Redis is killed");
+    redis.restart().await.expect("Redis is back");
     let feed = feed.await.expect("all is sent");
     site.done(feed.sent).await;
     site.shared_among(&[&one, &other]).await;

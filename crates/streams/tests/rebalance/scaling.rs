@@ -1,15 +1,14 @@
 //! Workers that come and go in order while records flow.
 
-use std::time::Duration;
-
 use crate::feed::Feed;
-use crate::site::Site;
+use crate::site::{Site, redis};
 
 const RECORDS: u64 = 100_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_worker_four_and_two_share_evenly_and_lose_double_and_disorder_nothing() {
-    let site = Site::start(Duration::from_secs(1)).await;
+    let redis = redis().await;
+    let site = Site::at(redis.url()).await;
     let first = site.hire().await;
     site.shared_among(&[&first]).await;
     let feed = tokio::spawn(Feed::new(&site).flow(|sent| sent >= RECORDS));

@@ -1,13 +1,11 @@
 //! An owner that is stopped until its lease is gone, and then continues.
 
-use std::time::Duration;
-
 use tidegate_store::EntryId;
 use tidegate_streams::Desk;
 use tidegate_testkit::poll_until;
 
 use crate::feed::Feed;
-use crate::site::{SOON, Site};
+use crate::site::{SOON, Site, redis};
 use crate::worker::{BLOCKING, DEAD_LETTERS, LINGER_MS, spec};
 
 const ROUNDS: usize = 5;
@@ -15,13 +13,15 @@ const RECORDS_PER_ROUND: u64 = 4_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_was_stopped_doubles_nothing_and_works_on() {
-    let site = Site::start(Duration::from_secs(1)).await;
+    let redis = redis().await;
+    let site = Site::at(redis.url()).await;
     stop_and_continue(&site, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_fence_refuses_from_an_owner_that_was_stopped_is_no_dead_letter() {
-    let site = Site::start(Duration::from_secs(1)).await;
+    let redis = redis().await;
+    let site = Site::at(redis.url()).await;
     stop_and_continue(&site, &[(DEAD_LETTERS, "yes")]).await;
     let desk = Desk::open(site.store.clone(), spec())
         .await
