@@ -1,6 +1,7 @@
 //! What the tests share: servers, worker processes, and looks at who owns what.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,11 @@ impl Site {
         let (_, id) = line.split_once(WORKING).unwrap();
         let id = id.trim().parse().unwrap();
         Hand { process, id }
+    }
+
+    /// Where the poison is.
+    pub(crate) fn poison(&self) -> PathBuf {
+        self.folder.path().join(worker::POISON)
     }
 
     pub(crate) fn group() -> GroupName {

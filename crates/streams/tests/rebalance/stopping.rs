@@ -6,7 +6,7 @@ use tidegate_testkit::poll_until;
 
 use crate::feed::Feed;
 use crate::site::{SOON, Site, redis};
-use crate::worker::{BLOCKING, DEAD_LETTERS, LINGER_MS, spec};
+use crate::worker::{BLOCKING, DEAD_LETTERS, LINGER_MS, ON_ERROR, spec};
 
 const ROUNDS: usize = 5;
 const RECORDS_PER_ROUND: u64 = 4_000;
@@ -22,7 +22,7 @@ async fn an_owner_that_was_stopped_doubles_nothing_and_works_on() {
 async fn what_the_fence_refuses_from_an_owner_that_was_stopped_is_no_dead_letter() {
     let redis = redis().await;
     let site = Site::at(redis.url()).await;
-    stop_and_continue(&site, &[(DEAD_LETTERS, "yes")]).await;
+    stop_and_continue(&site, &[(ON_ERROR, DEAD_LETTERS)]).await;
     let desk = Desk::open(site.store.clone(), spec())
         .await
         .expect("a desk");
