@@ -1,7 +1,7 @@
 //! The effects of events: in PostgreSQL, fenced and each once, and what a test reads of them.
 //!
 //! The fence is what a user of streams can build with [`Event::epoch`]: a row per partition with
-//! the newest owner's epoch and the last entry that took effect, changed together with the effect.
+//! the newest owner's epoch, which is locked and checked in the transaction of the effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,31 +13,29 @@ use crate::worker::Step;
 
 /// A stale owner's batch is refused as a whole; of a repeated batch only what is new takes effect.
 const SCHEMA: &str = "
-    CREATE TABLE fence (
-        partition INT PRIMARY KEY, epoch BIGINT NOT NULL, entry BIGINT NOT NULL,
-        done BIGINT NOT NULL);
-    INSERT INTO fence SELECT p, 0, 0, 0 FROM generate_series(0, 15) AS p;
+    CREATE TABLE fence (partition INT PRIMARY KEY, epoch BIGINT NOT NULL, done BIGINT NOT NULL);
+    INSERT INTO fence SELECT p, 0, 0 FROM generate_series(0, 15) AS p;
     CREATE TABLE effect (
         n BIGINT GENERATED ALWAYS AS IDENTITY, partition INT NOT NULL, entry BIGINT NOT NULL,
-        key TEXT NOT NULL, number BIGINT NOT NULL, epoch BIGINT NOT NULL, owner TEXT NOT NULL);
+        key TEXT NOT NULL, number BIGINT NOT NULL, epoch BIGINT NOT NULL, owner TEXT NOT NULL,
+        UNIQUE (partition, entry));
     CREATE FUNCTION record(
         p INT, e BIGINT, o TEXT, entries BIGINT[], keys TEXT[], numbers BIGINT[]
     ) RETURNS VOID LANGUAGE plpgsql AS $$
     DECLARE
-        through BIGINT;
         count BIGINT;
     BEGIN
-        UPDATE fence SET epoch = e WHERE partition = p AND epoch <= e RETURNING entry INTO through;
+        UPDATE fence SET epoch = e WHERE partition = p AND epoch <= e;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'a stale owner: epoch % of partition %', e, p;
         END IF;
         INSERT INTO effect (partition, entry, key, number, epoch, owner)
             SELECT p, u.entry, u.key, u.number, e, o
             FROM unnest(entries, keys, numbers) WITH ORDINALITY AS u(entry, key, number, nth)
-            WHERE u.entry > through ORDER BY u.nth;
+            ORDER BY u.nth
+            ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS count = ROW_COUNT;
-        UPDATE fence SET done = done + count, entry = greatest(through, entries[cardinality(entries)])
-            WHERE partition = p;
+        UPDATE fence SET done = done + count WHERE partition = p;
     END $$;";
 
 /// The id of an entry as one number, in the same order.

@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use tidegate_testkit::poll_until;
 
-use crate::site::{Hand, SOON, Site};
+use crate::site::{Hand, LEASE_TTL, SOON, Site, redis};
 use crate::worker::{LEADING, TICK_MS};
-
-const LEASE_TTL: Duration = Duration::from_secs(1);
 
 /// The largest epoch under which a worker has run the schedule; 0 where it never led.
 fn led_under(hand: &Hand) -> u64 {
@@ -28,7 +26,8 @@ async fn next_leader(hands: &mut Vec<Hand>, after: u64) -> Hand {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_worker_leads_soon_after_a_kill_and_at_once_after_a_goodbye() {
-    let site = Site::start(LEASE_TTL).await;
+    let redis = redis().await;
+    let site = Site::at(redis.url()).await;
     let tick = [(TICK_MS, "20")];
     let mut hands = Vec::new();
     for _ in 0..3 {

@@ -8,6 +8,7 @@ mod effects;
 mod feed;
 mod kills;
 mod leading;
+mod parking;
 mod restart;
 mod scaling;
 mod site;

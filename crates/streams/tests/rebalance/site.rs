@@ -1,6 +1,7 @@
 //! What the tests share: servers, worker processes, and looks at who owns what.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +19,19 @@ use crate::worker::{self, NAME, WORKING, spec};
 /// Long enough for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
-/// Redis that keeps what it has acknowledged, and tables for the effects.
+/// How long the partitions of a worker that dies stand still.
+pub(crate) const LEASE_TTL: Duration = Duration::from_secs(1);
+
+/// Redis that keeps what it has acknowledged.
+pub(crate) async fn redis() -> RedisServer {
+    RedisServer::builder().aof(true).start().await.unwrap()
+}
+
+/// A store, and tables for the effects.
 pub(crate) struct Site {
-    pub(crate) redis: RedisServer,
+    url: String,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) client: Arc<tokio_postgres::Client>,
-    pub(crate) lease_ttl: Duration,
     folder: TempDir,
     database: Database,
     _postgres: PostgresServer,
@@ -52,21 +60,20 @@ impl Hand {
 }
 
 impl Site {
-    pub(crate) async fn start(lease_ttl: Duration) -> Self {
-        let redis = RedisServer::builder().aof(true).start().await.unwrap();
+    /// A site whose store is at this URL.
+    pub(crate) async fn at(url: String) -> Self {
         let postgres = PostgresServer::builder().fsync(false).start();
         let postgres = postgres.await.unwrap();
         let database = postgres.create_database().await.unwrap();
         let client = effects::client(&database.url()).await;
         Sink::create(&client).await;
-        let url = StoreUrl::parse(&redis.url()).unwrap();
+        let address = StoreUrl::parse(&url).unwrap();
         Self {
-            store: connect(&url).await.unwrap(),
+            store: connect(&address).await.unwrap(),
             client: Arc::new(client),
-            lease_ttl,
             folder: tempfile::tempdir().unwrap(),
             database,
-            redis,
+            url,
             _postgres: postgres,
         }
     }
@@ -81,10 +88,10 @@ impl Site {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["a_worker", "--exact", "--ignored", "--nocapture"])
-            .env(worker::STORE, self.redis.url())
+            .env(worker::STORE, &self.url)
             .env(worker::SINK, self.database.url())
             .env(worker::FOLDER, self.folder.path())
-            .env(worker::LEASE_MS, self.lease_ttl.as_millis().to_string())
+            .env(worker::LEASE_MS, LEASE_TTL.as_millis().to_string())
             .envs(variables.iter().copied());
         let process = Process::spawn(&command).unwrap();
         let line = process.wait_for_line(|line| line.contains(WORKING), SOON);
@@ -92,6 +99,11 @@ impl Site {
         let (_, id) = line.split_once(WORKING).unwrap();
         let id = id.trim().parse().unwrap();
         Hand { process, id }
+    }
+
+    /// Where the poison is.
+    pub(crate) fn poison(&self) -> PathBuf {
+        self.folder.path().join(worker::POISON)
     }
 
     pub(crate) fn group() -> GroupName {

@@ -38,11 +38,23 @@ pub(crate) const SINK: &str = "TIDEGATE_TEST_SINK";
 pub(crate) const FOLDER: &str = "TIDEGATE_TEST_FOLDER";
 pub(crate) const LEASE_MS: &str = "TIDEGATE_TEST_LEASE_MS";
 pub(crate) const LINGER_MS: &str = "TIDEGATE_TEST_LINGER_MS";
-/// Set, to make dead letters of events that fail; otherwise the worker halts.
-pub(crate) const DEAD_LETTERS: &str = "TIDEGATE_TEST_DEAD_LETTERS";
+/// What becomes of events that fail: [`DEAD_LETTERS`] or [`PARKED`]; otherwise the worker halts.
+pub(crate) const ON_ERROR: &str = "TIDEGATE_TEST_ON_ERROR";
+pub(crate) const DEAD_LETTERS: &str = "dead letters";
+pub(crate) const PARKED: &str = "parked";
+/// How many keys of a partition are processed at a time, where it is not one.
+pub(crate) const LANES: &str = "TIDEGATE_TEST_LANES";
 /// Set, for a function that blocks while it has events in hand.
 pub(crate) const BLOCKING: &str = "TIDEGATE_TEST_BLOCKING";
 pub(crate) const TICK_MS: &str = "TIDEGATE_TEST_TICK_MS";
+
+/// As long as this file is in the folder, events of keys that [`is_bad`] fail.
+pub(crate) const POISON: &str = "poison";
+
+/// Whether the events of a key fail while there is poison: a tenth of them.
+pub(crate) fn is_bad(key: &str) -> bool {
+    key.ends_with('7')
+}
 
 /// How many events are in hand at once.
 const BATCH_MAX: usize = 50;
@@ -102,7 +114,12 @@ pub(crate) async fn run() {
     let lease_ttl = milliseconds(LEASE_MS).unwrap();
     let desk = Arc::new(Desk::open(&sink).await);
     let settings = Settings {
-        on_error: variable(DEAD_LETTERS).map_or(Policy::Halt, |_| Policy::DeadLetter),
+        on_error: match variable(ON_ERROR).as_deref() {
+            Some(DEAD_LETTERS) => Policy::DeadLetter,
+            Some(PARKED) => Policy::ParkKey,
+            _ => Policy::Halt,
+        },
+        lanes: variable(LANES).map_or(1, |lanes| lanes.parse().unwrap()),
         ..Settings::default()
     };
     let processor = Processor::new(NAME, &spec(), move |events| work(events, desk.clone()));
@@ -156,6 +173,7 @@ struct Desk {
     /// How long both effects of a batch are apart.
     linger: Duration,
     is_blocking: bool,
+    poison: PathBuf,
 }
 
 impl Desk {
@@ -166,6 +184,7 @@ impl Desk {
             file: File::create(folder.join(std::process::id().to_string())).unwrap(),
             linger: milliseconds(LINGER_MS).unwrap_or_default(),
             is_blocking: variable(BLOCKING).is_some(),
+            poison: folder.join(POISON),
         }
     }
 
@@ -187,6 +206,9 @@ impl Desk {
 
 async fn work(mut events: Events<Step>, desk: Arc<Desk>) -> Result<(), BoxError> {
     while let Some(batch) = events.take(BATCH_MAX, Duration::ZERO).await? {
+        if batch.iter().any(|event| is_bad(&event.key)) && desk.poison.exists() {
+            return Err("there is poison".into());
+        }
         desk.record_unfenced(&batch)?;
         if desk.is_blocking {
             // As with a client that blocks: the function hears of nothing before it has failed.
