@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +47,9 @@ impl Hand {
     /// Ends it as its supervisor would, which has to go well.
     pub(crate) async fn stop(mut self) -> usize {
         let ended = self.process.terminate(SOON).await;
-        let good = ended.is_ok_and(|status| status.success());
-        assert!(good, "{:#?}", self.process.stderr());
+        let good = ended.as_ref().is_ok_and(ExitStatus::success);
+        let said = [self.process.stdout(), self.process.stderr()].concat();
+        assert!(good, "{ended:?}: {said:#?}");
         self.leases_lost()
     }
 

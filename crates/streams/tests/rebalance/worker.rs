@@ -130,10 +130,10 @@ pub(crate) async fn run() {
     };
     let worker = Worker::new(store.clone(), vec![processor], options).unwrap();
     let scheduler = scheduler(store, &worker, lease_ttl);
-    writeln!(std::io::stdout(), "{WORKING}{}", worker.id()).unwrap();
-
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).unwrap();
+    // From now on it can be asked to end.
+    writeln!(std::io::stdout(), "{WORKING}{}", worker.id()).unwrap();
     let signalled = shutdown.clone();
     tokio::spawn(async move {
         terminate.recv().await;
