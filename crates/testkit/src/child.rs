@@ -78,7 +78,11 @@ impl OwnedChild {
     /// Asks the process to end; a paused one is resumed, or it could not obey.
     pub(crate) fn ask_to_end(&mut self, with: Signal) -> Result<(), Error> {
         self.signal(with)?;
-        self.resume()
+        match self.resume() {
+            // It was quick to obey.
+            Err(Error::NotRunning { .. }) => Ok(()),
+            done => done,
+        }
     }
 
     /// Freezes the process and its children.

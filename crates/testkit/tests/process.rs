@@ -43,6 +43,19 @@ async fn a_line_that_never_comes_is_an_error_with_the_output() {
 }
 
 #[tokio::test]
+async fn a_process_that_ends_at_once_is_terminated_as_well() {
+    for _ in 0..20 {
+        let mut process = shell("echo ready; exec sleep 600").unwrap();
+        process
+            .wait_for_line(|it| it == "ready", SOON)
+            .await
+            .unwrap();
+        let status = process.terminate(SOON).await.unwrap();
+        assert!(!status.success());
+    }
+}
+
+#[tokio::test]
 async fn a_terminated_process_may_end_in_order() {
     let mut process =
         shell("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done").unwrap();
