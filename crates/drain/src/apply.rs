@@ -88,7 +88,7 @@ pub async fn apply_entries(
     sink: &dyn Sink,
     epoch: Epoch,
     claim: &mut Claim,
-    entries: &[Entry],
+    entries: Vec<Entry>,
 ) -> Result<Settled> {
     let Some(last) = entries.last().map(|entry| entry.id) else {
         return Ok(Settled::default());
@@ -101,7 +101,7 @@ pub async fn apply_entries(
     let mut work = Work::new(context, &mut claim.held);
     let mut units = Vec::with_capacity(entries.len());
     for entry in entries {
-        work.decode(Envelope::new(entry.clone()), &mut units, context.now_ms);
+        work.decode(Envelope::new(entry), &mut units, context.now_ms);
     }
     if work.names_unknown() && !context.is_catalog_fresh {
         return Err(Error::CatalogStale);

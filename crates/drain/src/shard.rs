@@ -154,9 +154,10 @@ impl Shard<'_> {
                 });
             }
             let batch = std::mem::take(&mut ahead);
-            let last = batch.last().map_or(claim.position, |entry| entry.id);
+            let ids: Vec<EntryId> = batch.iter().map(|entry| entry.id).collect();
+            let last = ids.last().copied().unwrap_or(claim.position);
             let (settled, next, acknowledged) = tokio::join!(
-                self.apply(&mut claim, &catalog, &batch),
+                self.apply(&mut claim, &catalog, batch),
                 self.read(last),
                 async {
                     match unacknowledged {
@@ -166,7 +167,7 @@ impl Shard<'_> {
                 },
             );
             let settled = settled?;
-            self.report(&batch, settled);
+            self.report(&ids, settled);
             backoff.reset();
             self.shared.outage.is_over();
             acknowledged?;
@@ -222,7 +223,7 @@ impl Shard<'_> {
         &self,
         claim: &mut Claim,
         catalog: &Catalog,
-        batch: &[Entry],
+        batch: Vec<Entry>,
     ) -> Result<Settled> {
         let on_step = |step| self.step(step);
         let context = self.context(catalog, &on_step);
@@ -291,12 +292,10 @@ impl Shard<'_> {
         self.shared.observer.step(self.lease.partition.index, step);
     }
 
-    fn report(&self, entries: &[Entry], settled: Settled) {
+    fn report(&self, settled_ids: &[EntryId], settled: Settled) {
         let shard = self.lease.partition.index;
         let now_ms = now_ms();
-        let delays_ms = entries
-            .iter()
-            .map(|entry| now_ms.saturating_sub(entry.id.ms));
+        let delays_ms = settled_ids.iter().map(|id| now_ms.saturating_sub(id.ms));
         let batch = Batch {
             shard,
             settled,

@@ -107,9 +107,15 @@ impl Target {
             now_ms: 1_000,
             on_step: &|_| {},
         };
-        apply_entries(&context, &self.sink, Epoch(epoch), &mut claim, &entries)
-            .await
-            .expect("settled")
+        apply_entries(
+            &context,
+            &self.sink,
+            Epoch(epoch),
+            &mut claim,
+            entries.clone(),
+        )
+        .await
+        .expect("settled")
     }
 
     /// All letters, oldest first.

@@ -69,7 +69,7 @@ async fn drained(target: &Target) -> (Claim, Settled) {
         .await
         .expect("a claim");
     let context = context(&shard, &catalog, 1_000);
-    let settled = apply_entries(&context, &target.sink, Epoch(1), &mut claim, &entries())
+    let settled = apply_entries(&context, &target.sink, Epoch(1), &mut claim, entries())
         .await
         .expect("settled");
     (claim, settled)

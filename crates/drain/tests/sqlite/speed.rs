@@ -97,7 +97,7 @@ async fn the_whole_engine() {
         .expect("a claim");
     let began = Instant::now();
     for batch in entries.chunks(BATCH) {
-        apply_entries(&context, &target.sink, Epoch(1), &mut claim, batch)
+        apply_entries(&context, &target.sink, Epoch(1), &mut claim, batch.to_vec())
             .await
             .expect("settled");
     }

@@ -107,12 +107,12 @@ async fn a_sleeper_is_fenced(pair: &Pair) {
         on_step: &|_| {},
     };
     // Before the new owner has written anything, and after it.
-    let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, &entries).await;
+    let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, entries.clone()).await;
     assert!(
         matches!(refused, Err(Error::LedgerMoved { .. })),
         "{refused:?}"
     );
-    let settled = apply_entries(&context, sink, Epoch(2), &mut awake, &entries).await;
+    let settled = apply_entries(&context, sink, Epoch(2), &mut awake, entries.clone()).await;
     assert_eq!(settled.expect("applied").applied, 5);
     let mut asleep = tidegate_drain::sink::Claim {
         position: EntryId::ZERO,
@@ -120,7 +120,7 @@ async fn a_sleeper_is_fenced(pair: &Pair) {
         held: tidegate_drain::held::HeldIndex::default(),
     };
     let first_two = entries.get(..2).expect("two entries");
-    let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, first_two).await;
+    let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, first_two.to_vec()).await;
     assert!(refused.is_err(), "{refused:?}");
     let refused = sink.claim(&shard, Epoch(1), 0).await;
     assert!(matches!(refused, Err(Error::Fenced { .. })), "{refused:?}");
