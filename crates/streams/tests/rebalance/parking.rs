@@ -1,15 +1,17 @@
 //! Keys that fail while their owners are killed, and that are released while owners are killed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use tidegate_store::{EntryId, ParkedEntry, ReadLimit};
 use tidegate_streams::parked;
 
 use crate::effects;
 use crate::feed::{Feed, KEYS};
 use crate::site::{Hand, SOON, Site, redis, seeded};
-use crate::worker::{LINGER_MS, ON_ERROR, PARKED, is_bad, spec};
+use crate::worker::{LINGER_MS, ON_ERROR, PARKED, is_bad};
 
 const VARIABLES: [(&str, &str); 2] = [(ON_ERROR, PARKED), (LINGER_MS, "10")];
 const KILLS: usize = 4;
@@ -23,14 +25,22 @@ async fn replace_one(site: &Site, random: &mut StdRng, hands: &mut Vec<Hand>) {
     hands.push(site.hire_with(&VARIABLES).await);
 }
 
-/// Lets all keys go on that were parked.
+/// Lets all keys go on that are parked, as a person does who looks at the list.
 async fn release(site: &Site) {
-    let (bad, group) = ((0..KEYS).map(|key| key.to_string()), Site::group());
-    for key in bad.filter(|key| is_bad(key)) {
-        let index = spec().hasher.partition_of(&key, spec().partitions);
-        let partition = spec().name().expect("a name").partition(index);
-        let released = parked::release(&*site.store, &group, &partition, &key);
-        released.await.expect("asked");
+    let group = Site::group();
+    let limit = ReadLimit {
+        entries: 10_000,
+        bytes: 16 << 20,
+    };
+    for partition in Site::partitions() {
+        let listed = parked::list(&*site.store, &group, &partition, EntryId::ZERO, limit).await;
+        let listed = listed.expect("a list");
+        let key = |entry: &ParkedEntry| String::from_utf8_lossy(&entry.key).into_owned();
+        let keys: BTreeSet<String> = listed.iter().map(|(_, entry)| key(entry)).collect();
+        for key in keys {
+            let released = parked::release(&*site.store, &group, &partition, &key).await;
+            released.expect("asked");
+        }
     }
 }
 
