@@ -119,10 +119,12 @@ impl Parking {
         self.queue.push_back((parked, room));
     }
 
-    /// Takes up what persons have asked for.
-    pub(crate) fn see_marks<'a>(&mut self, mut names: impl Iterator<Item = &'a str>) {
+    /// Takes up what persons have asked for: keys that are parked first, so that a mark for one
+    /// that isn't holds up no other.
+    pub(crate) fn see_marks<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         if self.release.is_none() {
-            let key = names.find_map(|name| name.strip_prefix(RELEASE));
+            let asked = names.filter_map(|name| name.strip_prefix(RELEASE));
+            let key = asked.min_by_key(|key| !self.holds(key));
             self.release = key.map(|key| Release {
                 key: key.to_owned(),
                 phase: Phase::Reading,
@@ -277,6 +279,15 @@ mod tests {
         parking.follow("a", held(2, parked));
         assert!(parking.holds("a"));
         assert!(matches!(parking.next_step(false), Some(Step::Clear(_))));
+    }
+
+    #[test]
+    fn a_mark_for_a_key_that_is_not_parked_holds_up_no_other() {
+        let mut parking = Parking::default();
+        parking.stop("b", held(1, None), "why".into());
+        park(&mut parking);
+        parking.see_marks(["release:a", "release:b"].into_iter());
+        assert!(matches!(parking.next_step(false), Some(Step::Read(key)) if key == "b"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::json;
-use tidegate_store::{EntryId, GroupName, ReadLimit, Start, Store};
+use tidegate_store::{EntryId, GroupName, Partition, ReadLimit, Start, Store};
 use tidegate_streams::{StreamSpec, parked, quarantine};
 
 use super::output;
@@ -186,7 +186,15 @@ async fn release(
     let (group, spec) = find(app, name)?;
     let partition = spec.name()?.partition(checked(spec, index)?);
     match key {
-        Some(key) => parked::release(store, &group, &partition, key).await?,
+        Some(key) => {
+            if !is_parked(store, &group, &partition, key).await? {
+                return Err(Error::Invalid(format!(
+                    "key {key:?} is not parked in partition {index} of {name}; `processor held \
+                     {name}` shows what is held back"
+                )));
+            }
+            parked::release(store, &group, &partition, key).await?;
+        }
         None => {
             if !quarantine::release(store, &group, &partition).await? {
                 return Err(Error::Invalid(format!(
@@ -203,6 +211,25 @@ async fn release(
         output::line(format!("{name}: {what} goes on"));
     }
     Ok(())
+}
+
+async fn is_parked(
+    store: &dyn Store,
+    group: &GroupName,
+    partition: &Partition,
+    key: &str,
+) -> Result<bool, Error> {
+    let mut after = EntryId::ZERO;
+    loop {
+        let page = parked::list(store, group, partition, after, PARKED_SHOWN).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(false);
+        };
+        after = *last;
+        if page.iter().any(|(_, entry)| entry.key == key.as_bytes()) {
+            return Ok(true);
+        }
+    }
 }
 
 /// A processor's group, and the stream that it reads.
