@@ -186,7 +186,9 @@ impl Room {
     }
 }
 
-fn insert(
+/// Writes an entry under the next id, which `row` knows from then on; the caller
+/// [updates](super::partition::update) the partition itself.
+pub(super) fn insert(
     connection: &Connection,
     row: &mut PartitionRow,
     fields: &[u8],
@@ -211,7 +213,7 @@ fn insert(
 
 /// The id of the next entry, as Redis has it: the clock's millisecond, unless the newest entry is
 /// of a later one; then the next sequence number of that.
-pub(super) fn id_after(last: EntryId, now_ms: u64) -> EntryId {
+fn id_after(last: EntryId, now_ms: u64) -> EntryId {
     if now_ms > last.ms {
         EntryId::new(now_ms, 0)
     } else {

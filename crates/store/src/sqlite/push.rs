@@ -2,9 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::append::id_after;
 use super::column::sql_number;
-use super::{codec, partition};
+use super::{append, codec, partition};
 use crate::Result;
 use crate::entry::Field;
 use crate::stream::Partition;
@@ -17,20 +16,7 @@ pub(super) fn push(
     now_ms: u64,
 ) -> Result<()> {
     let mut row = partition::find_or_create(connection, partition)?;
-    row.last_id = id_after(row.last_id, now_ms);
-    row.appended += 1;
-    connection
-        .prepare_cached(
-            "INSERT INTO tidegate_entry (partition_id, ms, sequence, ordinal, fields)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![
-            row.id,
-            sql_number(row.last_id.ms),
-            sql_number(row.last_id.sequence),
-            sql_number(row.appended),
-            codec::encode(fields),
-        ])?;
+    append::insert(connection, &mut row, &codec::encode(fields), now_ms)?;
     partition::update(connection, &row)
 }
 
