@@ -67,6 +67,7 @@ impl Worker {
         let options = tidegate_cluster::Options {
             stream: shared.options.stream.clone(),
             group: shared.options.group()?,
+            first_partition: 0,
             partitions: shared.options.partitions,
             lease_ttl: shared.options.lease_ttl,
             release_grace: shared.options.grace,

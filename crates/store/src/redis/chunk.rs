@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustis::resp::{CommandBuilder, cmd};
 
 use super::Result;
+use super::failure::Failure;
 use super::keys::Keys;
 use super::script::Script;
 use super::server::{Raw, Server};
@@ -40,15 +41,18 @@ pub(super) fn len(placed: &[Placed<'_>]) -> usize {
 /// Appends a chunk, and returns the ids.
 pub(super) async fn append(
     server: &Server,
+    partition: &Partition,
     key: &str,
     chunk: &[Placed<'_>],
     bound: Bound,
 ) -> Result<Vec<EntryId>> {
+    let refused = |failure: Failure| failure.appending(partition);
     if let [(_, entry)] = chunk {
-        return Ok(vec![server.call(add(key, entry, bound)).await?.id()?]);
+        let added = server.call(add(key, entry, bound)).await;
+        return Ok(vec![added.map_err(refused)?.id()?]);
     }
     let commands = chunk.iter().map(|(_, entry)| add(key, entry, bound));
-    let ids: Vec<String> = server.call_together(commands).await?;
+    let ids: Vec<String> = server.call_together(commands).await.map_err(refused)?;
     if ids.len() != chunk.len() {
         return Err(other_number());
     }
@@ -71,6 +75,7 @@ pub(super) async fn append_once(
     let window_ms = options.idempotence.as_ref().map_or(0, Duration::as_millis);
     let (room_for, keep) = match options.bound {
         _ if is_full => ("0".to_owned(), 0),
+        Bound::Closed => ("0".to_owned(), 0),
         Bound::None => (String::new(), 0),
         Bound::HighWater(high_water) => (high_water.to_string(), 0),
         Bound::DropOldest(keep) => (String::new(), keep),
@@ -96,7 +101,10 @@ pub(super) async fn append_once(
             with_fields(head, entry)
         })
     };
-    let answers = server.run(script, arguments).await?.texts()?;
+    let answers = server.run(script, arguments).await;
+    let answers = answers
+        .map_err(|failure| failure.appending(partition))?
+        .texts()?;
     let Some((held, answers)) = answers.split_first() else {
         return Err(other_number());
     };
