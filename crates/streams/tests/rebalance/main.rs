@@ -9,6 +9,7 @@ mod feed;
 mod kills;
 mod leading;
 mod parking;
+mod repartitioning;
 mod restart;
 mod scaling;
 mod site;
