@@ -30,4 +30,4 @@ pub use deadline::poll_until;
 pub use error::Error;
 pub use postgres::{Database, PostgresBuilder, PostgresServer};
 pub use process::Process;
-pub use redis::{RedisBuilder, RedisCluster, RedisSentinel, RedisServer};
+pub use redis::{Distribution, RedisBuilder, RedisCluster, RedisSentinel, RedisServer, SlotMove};
