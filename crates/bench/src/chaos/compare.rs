@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) history: BTreeMap<u64, Vec<(i64, i64)>>,
     /// By the operation's number.
     pub(super) held: BTreeMap<u64, Held>,
+    /// Why it is held, by the operation's number.
+    pub(super) reasons: BTreeMap<u64, String>,
 }
 
 /// How the tables differ from the model; all zero if they don't.
@@ -102,7 +104,9 @@ pub(super) fn compare(model: &Model, found: &Found) -> Verdict {
     for (number, sent, there) in pairs(&model.held, &found.held) {
         if sent != there {
             verdict.wrongly_held += 1;
-            verdict.say(|| differs(format!("operation {number}"), sent, there));
+            let reason = found.reasons.get(number).map_or("", String::as_str);
+            let sample = differs(number, sent, there);
+            verdict.say(|| format!("operation {sample} {reason}"));
         }
     }
     verdict
@@ -176,6 +180,7 @@ mod tests {
                 .map(|(number, it)| (*number, vec![*it]))
                 .collect(),
             held: model.held.clone(),
+            reasons: BTreeMap::new(),
         }
     }
 

@@ -52,13 +52,13 @@ fn build(cargo: &Path, folder: &Path) -> Result<()> {
     }
 }
 
+/// The workers run in another directory, where a relative name would mean something else.
 fn existing(path: PathBuf) -> Result<PathBuf> {
-    match path.is_file() {
-        true => Ok(path),
-        false => Err(Error::Unexpected(format!(
+    path.canonicalize().map_err(|_absent| {
+        Error::Unexpected(format!(
             "there is no {}; build it with `cargo build --package {PACKAGE}`, or name one with \
              --tidegate",
             path.display()
-        ))),
-    }
+        ))
+    })
 }

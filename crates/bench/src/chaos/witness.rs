@@ -6,6 +6,7 @@ use serde::Deserialize;
 use tokio_postgres::{Client, Row};
 
 use super::compare::Found;
+use super::load::round_of;
 use super::model::{Held, Key, Table, Values};
 use super::producer::Producer;
 use super::site::Site;
@@ -23,6 +24,7 @@ struct List {
 struct Letter {
     id: String,
     state: String,
+    reason: String,
 }
 
 /// Everything that the tables hold now; none while an operation still waits for its parent row.
@@ -30,14 +32,11 @@ struct Letter {
 /// # Errors
 /// A database that does not answer, and letters that nobody has sent.
 pub(super) async fn look(site: &Site, producer: &Producer, round: u64) -> Result<Option<Found>> {
-    let Some(held) = held(site, producer, round).await? else {
+    let mut found = Found::default();
+    if !read_held(site, producer, round, &mut found).await? {
         return Ok(None);
-    };
+    }
     let tables = site.tables().await?;
-    let mut found = Found {
-        held,
-        ..Found::default()
-    };
     for table in Table::ALL {
         read_rows(&tables, table, &mut found.rows).await?;
     }
@@ -92,32 +91,35 @@ async fn read_rows(tables: &Client, table: Table, rows: &mut BTreeMap<Key, Value
     Ok(())
 }
 
-/// What is held of this round, as `tidegate drain dead list` tells.
-async fn held(site: &Site, producer: &Producer, round: u64) -> Result<Option<BTreeMap<u64, Held>>> {
+/// Reads what is held of this round, as `tidegate drain dead list` tells; false while something
+/// waits.
+async fn read_held(
+    site: &Site,
+    producer: &Producer,
+    round: u64,
+    found: &mut Found,
+) -> Result<bool> {
     let arguments = ["drain", "dead", "list", "--json", "--limit", LETTERS_MAX];
     let output = site.ask(&arguments).await?;
     if !output.status.success() {
         return Err(unexpected(&String::from_utf8_lossy(&output.stderr)));
     }
     let list: List = serde_json::from_slice(&output.stdout)?;
-    let mut held = BTreeMap::new();
-    for letter in list.letters {
-        let number = producer.number_of(&letter.id).ok_or_else(|| {
-            Error::Unexpected(format!(
-                "letter {} is of no operation that was sent",
-                letter.id
-            ))
+    for Letter { id, state, reason } in list.letters {
+        let number = producer.number_of(&id).ok_or_else(|| {
+            Error::Unexpected(format!("letter {id} is of no operation that was sent"))
         })?;
-        let state = match letter.state.as_str() {
+        let state = match state.as_str() {
             "dead" => Held::Dead,
             "parked" => Held::Parked,
-            _ => return Ok(None),
+            _ => return Ok(false),
         };
-        if super::load::round_of(number) == round {
-            held.insert(number, state);
+        if round_of(number) == round {
+            found.held.insert(number, state);
+            found.reasons.insert(number, reason);
         }
     }
-    Ok(Some(held))
+    Ok(true)
 }
 
 fn unexpected(text: &str) -> Error {
