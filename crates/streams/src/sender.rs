@@ -1,8 +1,12 @@
 //! Sending: from records to entries in their partitions.
 //!
 //! ```text
-//! record ─► encode ─► key ─► partition ─► append, a chunk of entries at a time ─► id, for each
+//! record ─► key ─► partition ─► portion ─► encode ─► append ─► id, for each
+//!                                  └────── the next one, while the server takes this one
 //! ```
+//!
+//! A portion is all that goes to some of the partitions, so that portions need not wait for each
+//! other: client and server work at the same time.
 //!
 //! The beginning of the flow. Records with one key go to one partition in the order in which they
 //! were given, so where the store falters a partition has a prefix of them, never a gap. If the
@@ -14,6 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tidegate_store::{
     AppendOptions, Appended, EntryId, Error as Failure, NewEntry, Store, StreamName,
 };
@@ -27,6 +33,9 @@ use crate::{Error, Result};
 /// How many records are encoded and appended at once, which bounds the memory of a large send beyond
 /// the records themselves.
 const CHUNK_RECORDS_MAX: usize = 4_096;
+/// A portion of a chunk ends with the partition that brings it to so many records: few enough that
+/// the server has something to do soon, and enough that an append costs little beside them.
+const PORTION_RECORDS: usize = 200;
 
 /// Sends records of one type to one stream.
 #[derive(Debug)]
@@ -61,6 +70,42 @@ impl<R> From<R> for Outgoing<R> {
             trace: None,
         }
     }
+}
+
+impl<R> Outgoing<R> {
+    fn as_ref(&self) -> Outgoing<&R> {
+        Outgoing {
+            record: &self.record,
+            request_id: self.request_id.clone(),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+/// Where a record of a chunk goes. Ordered by partition, and within one as the records were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Route {
+    partition: u32,
+    /// Its place in the chunk.
+    place: usize,
+}
+
+/// The portions of a chunk's records, which lie in the order of their partitions.
+fn portions(routes: &[Route]) -> impl Iterator<Item = &[Route]> {
+    let mut rest = routes;
+    std::iter::from_fn(move || {
+        let in_partitions = rest.chunk_by(|one, next| one.partition == next.partition);
+        let mut len = 0;
+        for of_partition in in_partitions {
+            len += of_partition.len();
+            if len >= PORTION_RECORDS {
+                break;
+            }
+        }
+        let (portion, later) = rest.split_at_checked(len)?;
+        rest = later;
+        (!portion.is_empty()).then_some(portion)
+    })
 }
 
 /// Which records of one call can still be sent, so that a partition has no gap.
@@ -115,7 +160,8 @@ impl<R: Record> Sender<R> {
     /// [`Error::Unencodable`], and the store's: its partition is full, the record was appended and
     /// is not as durable as asked, or, after one that is transient, it may have been appended.
     pub async fn send(&self, record: &R) -> Result<EntryId> {
-        let entry = self.address(record, None, None)?;
+        let partition = self.partition_of(record, None);
+        let entry = self.entry(Outgoing::from(record), partition)?;
         let answers = self.store.append_with(vec![entry], &self.options).await;
         let appended = answers.into_iter().next().unwrap_or_else(missing)?;
         Ok(appended.id)
@@ -149,42 +195,73 @@ impl<R: Record> Sender<R> {
         chunk: &[Outgoing<R>],
         closed: &mut Closed,
     ) -> Vec<Result<Appended>> {
-        let mut entries = Vec::with_capacity(chunk.len());
-        // Of each record where it goes, or why it goes nowhere.
-        let mut places = Vec::with_capacity(chunk.len());
-        for it in chunk {
-            let request_id = it.request_id.as_ref();
-            match self.address(&it.record, request_id, it.trace.as_ref()) {
-                Ok(entry) if closed.has(entry.partition.index) => places.push(Err(Error::NotTried)),
-                Ok(entry) => {
-                    places.push(Ok(entry.partition.index));
-                    entries.push(entry);
-                }
-                Err(refusal) => places.push(Err(refusal)),
+        let mut routes = Vec::with_capacity(chunk.len());
+        let mut answers: Vec<Option<Result<Appended>>> = Vec::with_capacity(chunk.len());
+        for (place, it) in chunk.iter().enumerate() {
+            let partition = self.partition_of(&it.record, it.request_id.as_ref());
+            let is_closed = closed.has(partition);
+            answers.push(is_closed.then_some(Err(Error::NotTried)));
+            if !is_closed {
+                routes.push(Route { partition, place });
             }
         }
-        let answers = if entries.is_empty() {
+        // A partition's records stay in the order in which they were given.
+        routes.sort_unstable();
+        // Each portion is encoded and on its way before the next one is encoded.
+        let mut under_way: FuturesUnordered<_> = portions(&routes)
+            .map(|portion| self.send_portion(chunk, portion))
+            .collect();
+        while let Some((portion, sent)) = under_way.next().await {
+            for (route, answer) in portion.iter().zip(sent) {
+                closed.learn(route.partition, &answer);
+                if let Some(slot) = answers.get_mut(route.place) {
+                    *slot = Some(answer);
+                }
+            }
+        }
+        let answer = |answer: Option<_>| answer.unwrap_or_else(|| missing().map_err(Error::Store));
+        answers.into_iter().map(answer).collect()
+    }
+
+    /// Encodes and appends a portion of the chunk, and answers for each of its records.
+    async fn send_portion<'a>(
+        &self,
+        chunk: &[Outgoing<R>],
+        portion: &'a [Route],
+    ) -> (&'a [Route], Vec<Result<Appended>>) {
+        let mut entries = Vec::with_capacity(portion.len());
+        // Of each record that goes nowhere the reason.
+        let mut refusals = Vec::with_capacity(portion.len());
+        for route in portion {
+            let Some(it) = chunk.get(route.place) else {
+                continue;
+            };
+            let entry = self.entry(it.as_ref(), route.partition);
+            refusals.push(entry.map(|entry| entries.push(entry)));
+        }
+        let appended = if entries.is_empty() {
             Vec::new()
         } else {
             self.store.append_with(entries, &self.options).await
         };
-        let mut answers = answers.into_iter();
-        let mut answer = |place: Result<u32>| {
-            let partition = place?;
-            let answer = answers.next().unwrap_or_else(missing).map_err(Error::Store);
-            closed.learn(partition, &answer);
-            answer
+        let mut appended = appended.into_iter();
+        let mut next = |()| {
+            appended
+                .next()
+                .unwrap_or_else(missing)
+                .map_err(Error::Store)
         };
-        places.into_iter().map(&mut answer).collect()
+        let answers = refusals.into_iter().map(|it| it.and_then(&mut next));
+        (portion, answers.collect())
     }
 
     /// The entry of a record.
-    fn address(
-        &self,
-        record: &R,
-        request_id: Option<&Bytes>,
-        trace: Option<&TraceParent>,
-    ) -> Result<NewEntry> {
+    fn entry(&self, outgoing: Outgoing<&R>, partition: u32) -> Result<NewEntry> {
+        let Outgoing {
+            record,
+            request_id,
+            trace,
+        } = outgoing;
         if request_id.is_some() && self.options.idempotence.is_none() {
             return Err(Error::Invalid(format!(
                 "a record with a request id: stream {} does not say for how long to know it again; \
@@ -195,11 +272,10 @@ impl<R: Record> Sender<R> {
         let mut fields = record
             .encode(self.spec.compression)
             .map_err(Error::Unencodable)?;
-        fields.extend(trace.map(TraceParent::field));
-        let partition = self.partition_of(record, request_id);
+        fields.extend(trace.as_ref().map(TraceParent::field));
         let entry = NewEntry::new(self.name.partition(partition), fields);
         Ok(match request_id {
-            Some(id) => entry.with_request_id(id.clone()),
+            Some(id) => entry.with_request_id(id),
             None => entry,
         })
     }
@@ -225,4 +301,43 @@ impl<R: Record> Sender<R> {
 fn missing() -> tidegate_store::Result<Appended> {
     let text = "the store answered for fewer entries than it was given";
     Err(Failure::Corrupt(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(partitions: &[u32]) -> Vec<Route> {
+        let route = |(place, partition): (usize, &u32)| Route {
+            partition: *partition,
+            place,
+        };
+        let mut routes: Vec<Route> = partitions.iter().enumerate().map(route).collect();
+        routes.sort_unstable();
+        routes
+    }
+
+    #[test]
+    fn a_portion_has_all_records_of_its_partitions_in_their_order() {
+        let partitions: Vec<u32> = (0..1_000).map(|place| place % 16).collect();
+        let routes = routes(&partitions);
+        let portions: Vec<&[Route]> = portions(&routes).collect();
+        assert_eq!(portions.concat(), routes);
+        assert!(portions.len() > 2, "{}", portions.len());
+        for pair in portions.windows(2) {
+            let (last, first) = (pair[0].last().unwrap(), pair[1].first().unwrap());
+            assert!(last.partition < first.partition);
+            assert!(pair[0].len() >= PORTION_RECORDS);
+        }
+        let in_order =
+            |pair: &[Route]| pair[0].partition < pair[1].partition || pair[0].place < pair[1].place;
+        assert!(routes.windows(2).all(in_order));
+    }
+
+    #[test]
+    fn what_goes_to_one_partition_is_one_portion() {
+        let routes = routes(&[7; 1_000]);
+        assert_eq!(portions(&routes).count(), 1);
+        assert_eq!(portions(&[]).count(), 0);
+    }
 }

@@ -24,6 +24,7 @@ use super::reply::Reply;
 use super::router::{Router, State};
 use super::script::Script;
 use super::settings::CONNECT_TIMEOUT;
+use super::together::send_together;
 use crate::{Error, Result};
 
 /// The oldest server whose streams count what was ever added (`entries-added`, group `lag`).
@@ -228,17 +229,6 @@ pub(super) struct Connections {
 pub(super) async fn connect(config: Config) -> Result<Client, Failure> {
     let client = timeout(CONNECT_TIMEOUT, Client::connect(config)).await;
     Ok(client.map_err(|_elapsed| Failure::TimedOut)??)
-}
-
-async fn send_together<T: DeserializeOwned>(
-    client: &Client,
-    commands: impl Iterator<Item = CommandBuilder>,
-) -> Result<T, Failure> {
-    let mut transaction = client.create_transaction();
-    for command in commands {
-        transaction.queue_command(command);
-    }
-    Ok(transaction.execute().await?)
 }
 
 /// Sends one command over a client, and tells a reply from an error reply.
