@@ -33,6 +33,7 @@ pub mod change;
 pub mod dead_letter;
 pub mod envelope;
 mod error;
+mod fold;
 pub mod held;
 pub mod observer;
 pub mod operation;

@@ -48,6 +48,7 @@ use self::transaction::PostgresTransaction;
 use crate::catalog::Catalog;
 use crate::dead_letter::{DeadLetterFilter, StoredLetter};
 use crate::error::Result;
+use crate::fold::fold;
 use crate::plan::plan;
 use crate::sink::{Claim, LedgerRow, Sink, SinkTransaction, Unit};
 
@@ -56,6 +57,7 @@ pub struct PostgresSink {
     pool: Pool,
     schema: Option<String>,
     description: String,
+    may_fold: bool,
     /// Replaced whenever the catalog is read.
     quirks: RwLock<Arc<Quirks>>,
 }
@@ -75,6 +77,7 @@ impl PostgresSink {
         Ok(Self {
             pool,
             schema: options.schema,
+            may_fold: options.may_fold,
             description: pool::describe(&config),
             quirks: RwLock::default(),
         })
@@ -118,7 +121,8 @@ impl Sink for PostgresSink {
 
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {
         let session = Session::begin(&self.pool).await?;
-        Ok(Box::new(PostgresTransaction::new(session, self.quirks())))
+        let transaction = PostgresTransaction::new(session, self.quirks(), self.may_fold);
+        Ok(Box::new(transaction))
     }
 
     async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>> {
@@ -141,7 +145,12 @@ impl Sink for PostgresSink {
 
     fn explain(&self, units: &[Unit]) -> Vec<String> {
         let quirks = self.quirks();
-        let steps = plan(units.iter().flat_map(|unit| &unit.changes));
+        let changes = units.iter().flat_map(|unit| &unit.changes);
+        let folded = self.may_fold.then(|| fold(changes.clone())).flatten();
+        let steps = match &folded {
+            Some(folded) => plan(folded.iter().map(AsRef::as_ref)),
+            None => plan(changes),
+        };
         let show = |step: &crate::plan::Step<'_>| {
             let sql = statement::text(step.shape()?, method::choose(step, &quirks));
             Some(format!("{sql} -- {} rows", step.changes.len()))

@@ -9,7 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use rustis::client::Client;
-use rustis::resp::{CommandBuilder, cmd};
+use rustis::resp::{Command, cmd};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::failure::Failure;
@@ -21,7 +21,7 @@ use super::failure::Failure;
 /// run.
 pub(super) async fn send_together<T: DeserializeOwned>(
     client: &Client,
-    commands: impl Iterator<Item = CommandBuilder>,
+    commands: impl Iterator<Item = impl Into<Command>>,
 ) -> Result<T, Failure> {
     let mut pipeline = client.create_pipeline();
     pipeline.reserve(commands.size_hint().0.saturating_add(2));
