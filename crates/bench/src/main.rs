@@ -65,6 +65,14 @@ enum Command {
         run: drain::Run,
     },
 
+    /// One run at one rate, in a process of its own.
+    #[command(hide = true)]
+    DrainDelayRun {
+        /// The run as JSON.
+        #[arg(value_parser = drain::DelayRun::parse)]
+        run: drain::DelayRun,
+    },
+
     /// One run of one contestant, in a process of its own.
     #[command(hide = true)]
     StreamsRun {
@@ -80,6 +88,7 @@ async fn main() -> ExitCode {
         Command::Drain(args) => Box::pin(drain::measure(&args)).await,
         Command::Streams(args) => Box::pin(streams::measure(&args)).await,
         Command::StreamsRun { run } => Box::pin(streams::run_one(&run)).await,
+        Command::DrainDelayRun { run } => Box::pin(drain::run_delay(&run)).await,
         Command::DrainRun { run } => Box::pin(drain::run_one(&run)).await,
     };
     ended.map_or_else(
