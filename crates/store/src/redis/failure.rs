@@ -5,6 +5,7 @@
 
 use rustis::{ClientError, ErrorKind};
 
+use super::redirection::Redirection;
 use crate::Error;
 use crate::lease::Lease;
 
@@ -14,9 +15,6 @@ const LEASE_LOST: &str = "LEASELOST";
 const CORRUPT: &str = "CORRUPT";
 /// What the server answers where it does not know a script.
 const NO_SCRIPT: &str = "NOSCRIPT";
-
-/// What a node of a Cluster answers where another one has the slot.
-const MOVED: &str = "MOVED";
 
 /// Errors of a server that pass by themselves: it starts, hands over, is out of memory or disk
 /// for now, runs somebody's slow script, or hands a slot of a Cluster to another.
@@ -28,7 +26,7 @@ const PASSING: [&str; 15] = [
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
-    MOVED,
+    "MOVED",
     "NOGOODSLAVE",
     "NOMASTERLINK",
     "NOQUORUM",
@@ -61,13 +59,15 @@ impl Failure {
         self.code() == Some(NO_SCRIPT)
     }
 
-    /// Whether the slot is another node's; then the command was not run.
-    pub(super) fn has_moved(&self) -> bool {
+    /// Where a node of a Cluster sends the command to, which was not run.
+    pub(super) fn redirection(&self) -> Option<Redirection> {
         match self {
-            Self::Client(source) => {
-                matches!(source.kind(), ErrorKind::Redis(reply) if reply.to_string().starts_with(MOVED))
-            }
-            _ => self.code() == Some(MOVED),
+            Self::Client(source) => match source.kind() {
+                ErrorKind::Redis(reply) => Redirection::read(&reply.to_string()),
+                _ => None,
+            },
+            Self::Server(text) => Redirection::read(text),
+            Self::TimedOut | Self::Unreachable => None,
         }
     }
 

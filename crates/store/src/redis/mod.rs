@@ -31,6 +31,7 @@ mod mark;
 mod members;
 mod park;
 mod read;
+mod redirection;
 mod reply;
 mod router;
 mod script;

@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 mod effects;
+mod failover;
 mod feed;
 mod kills;
 mod leading;
