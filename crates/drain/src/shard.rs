@@ -141,7 +141,7 @@ impl Shard<'_> {
                 turn = self.shared.gate.enter() => turn,
                 () = self.stop.cancelled() => break,
             };
-            self.apply_waiting(&mut claim, &catalog).await?;
+            turn.work(self.apply_waiting(&mut claim, &catalog)).await?;
             if ahead.is_empty() {
                 ahead = self.read(claim.position).await?;
             }

@@ -119,7 +119,7 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Begins a transaction. Dropped without a commit, it is rolled back.
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>>;
 
-    /// How many transactions may be open at once.
+    /// How many shards of a process may be at work at once: about as many as it has connections.
     fn connections_max(&self) -> usize {
         1
     }
