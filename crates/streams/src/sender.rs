@@ -1,8 +1,12 @@
 //! Sending: from records to entries in their partitions.
 //!
 //! ```text
-//! record ─► encode ─► key ─► partition ─► append, a chunk of entries at a time ─► id, for each
+//! record ─► key ─► partition ─► portion ─► encode ─► append ─► id, for each
+//!                                  └────── the next one, while the server takes this one
 //! ```
+//!
+//! A portion is all that goes to some of the partitions, so that portions need not wait for each
+//! other: client and server work at the same time.
 //!
 //! The beginning of the flow. Records with one key go to one partition in the order in which they
 //! were given, so where the store falters a partition has a prefix of them, never a gap. Where the
@@ -15,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tidegate_store::{
     AppendOptions, Appended, Bound, EntryId, Error as Failure, NewEntry, Store, StreamName,
 };
@@ -30,6 +36,9 @@ use crate::{Error, Result};
 /// How many records are encoded and appended at once, which bounds the memory of a large send beyond
 /// the records themselves.
 const CHUNK_RECORDS_MAX: usize = 4_096;
+/// A portion of a chunk ends with the partition that brings it to so many records: few enough that
+/// the server has something to do soon, and enough that an append costs little beside them.
+const PORTION_RECORDS: usize = 200;
 
 /// Sends records of one type to one stream.
 #[derive(Debug)]
@@ -65,6 +74,42 @@ impl<R> From<R> for Outgoing<R> {
             trace: None,
         }
     }
+}
+
+impl<R> Outgoing<R> {
+    fn as_ref(&self) -> Outgoing<&R> {
+        Outgoing {
+            record: &self.record,
+            request_id: self.request_id.clone(),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+/// Where a record of a chunk goes. Ordered by partition, and within one as the records were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Slot {
+    partition: u32,
+    /// Its place in the chunk.
+    place: usize,
+}
+
+/// The portions of a chunk's records, which lie in the order of their partitions.
+fn portions(slots: &[Slot]) -> impl Iterator<Item = &[Slot]> {
+    let mut rest = slots;
+    std::iter::from_fn(move || {
+        let in_partitions = rest.chunk_by(|one, next| one.partition == next.partition);
+        let mut len = 0;
+        for of_partition in in_partitions {
+            len += of_partition.len();
+            if len >= PORTION_RECORDS {
+                break;
+            }
+        }
+        let (portion, later) = rest.split_at_checked(len)?;
+        rest = later;
+        (!portion.is_empty()).then_some(portion)
+    })
 }
 
 /// Which records of one call can still be sent, so that a partition has no gap.
@@ -122,7 +167,8 @@ impl<R: Record> Sender<R> {
     pub async fn send(&self, record: &R) -> Result<EntryId> {
         let mut layout = self.route.layout().await?;
         loop {
-            let entry = self.address(&layout, record, None, None)?;
+            let partition = self.place(self.current(&layout)?, record, None);
+            let entry = self.entry(Outgoing::from(record), partition)?;
             let answers = self.store.append_with(vec![entry], &self.options).await;
             let answer = answers.into_iter().next().unwrap_or_else(missing);
             let answer = answer.map_err(Error::Store);
@@ -224,41 +270,72 @@ impl<R: Record> Sender<R> {
             Ok(known) => known.into_iter(),
             Err(failure) => return not_tried(chunk.len(), Error::Store(failure), closed),
         };
-        let mut entries = Vec::with_capacity(chunk.len());
-        // Of each record where it goes, or what has become of it.
-        let mut places = Vec::with_capacity(chunk.len());
-        for it in chunk {
+        let current = match self.current(layout) {
+            Ok(current) => current,
+            Err(failure) => return not_tried(chunk.len(), failure, closed),
+        };
+        let mut slots = Vec::with_capacity(chunk.len());
+        let mut answers: Vec<Option<Result<Appended>>> = Vec::with_capacity(chunk.len());
+        for (place, it) in chunk.iter().enumerate() {
             if let Some(known) = known.next().flatten() {
-                places.push(Err(Ok(known)));
+                answers.push(Some(Ok(known)));
                 continue;
             }
-            let request_id = it.request_id.as_ref();
-            match self.address(layout, &it.record, request_id, it.trace.as_ref()) {
-                Ok(entry) if closed.has(entry.partition.index) => {
-                    places.push(Err(Err(Error::NotTried)));
-                }
-                Ok(entry) => {
-                    places.push(Ok(entry.partition.index));
-                    entries.push(entry);
-                }
-                Err(refusal) => places.push(Err(Err(refusal))),
+            let partition = self.place(current, &it.record, it.request_id.as_ref());
+            let is_closed = closed.has(partition);
+            answers.push(is_closed.then_some(Err(Error::NotTried)));
+            if !is_closed {
+                slots.push(Slot { partition, place });
             }
         }
-        let answers = if entries.is_empty() {
+        // A partition's records stay in the order in which they were given.
+        slots.sort_unstable();
+        // Each portion is encoded and on its way before the next one is encoded.
+        let mut under_way: FuturesUnordered<_> = portions(&slots)
+            .map(|portion| self.send_portion(chunk, portion))
+            .collect();
+        while let Some((portion, sent)) = under_way.next().await {
+            for (slot, answer) in portion.iter().zip(sent) {
+                closed.learn(slot.partition, &answer);
+                if let Some(place) = answers.get_mut(slot.place) {
+                    *place = Some(answer);
+                }
+            }
+        }
+        let answer = |answer: Option<_>| answer.unwrap_or_else(|| missing().map_err(Error::Store));
+        answers.into_iter().map(answer).collect()
+    }
+
+    /// Encodes and appends a portion of the chunk, and answers for each of its records.
+    async fn send_portion<'a>(
+        &self,
+        chunk: &[&Outgoing<R>],
+        portion: &'a [Slot],
+    ) -> (&'a [Slot], Vec<Result<Appended>>) {
+        let mut entries = Vec::with_capacity(portion.len());
+        // Of each record that goes nowhere the reason.
+        let mut refusals = Vec::with_capacity(portion.len());
+        for slot in portion {
+            let Some(it) = chunk.get(slot.place) else {
+                continue;
+            };
+            let entry = self.entry(it.as_ref(), slot.partition);
+            refusals.push(entry.map(|entry| entries.push(entry)));
+        }
+        let appended = if entries.is_empty() {
             Vec::new()
         } else {
             self.store.append_with(entries, &self.options).await
         };
-        let mut answers = answers.into_iter();
-        let mut answer = |place: Result<u32, Result<Appended>>| match place {
-            Ok(partition) => {
-                let answer = answers.next().unwrap_or_else(missing).map_err(Error::Store);
-                closed.learn(partition, &answer);
-                answer
-            }
-            Err(answer) => answer,
+        let mut appended = appended.into_iter();
+        let mut next = |()| {
+            appended
+                .next()
+                .unwrap_or_else(missing)
+                .map_err(Error::Store)
         };
-        places.into_iter().map(&mut answer).collect()
+        let answers = refusals.into_iter().map(|it| it.and_then(&mut next));
+        (portion, answers.collect())
     }
 
     /// For each record the entry that was appended for its request id to partitions that the
@@ -310,14 +387,18 @@ impl<R: Record> Sender<R> {
         Ok(known)
     }
 
-    /// The entry of a record in the partition that a layout has for it.
-    fn address(
-        &self,
-        layout: &Layout,
-        record: &R,
-        request_id: Option<&Bytes>,
-        trace: Option<&TraceParent>,
-    ) -> Result<NewEntry> {
+    fn current<'l>(&self, layout: &'l Layout) -> Result<&'l Generation> {
+        let none = || Error::Invalid(format!("stream {} has no partitions", self.name));
+        layout.current().ok_or_else(none)
+    }
+
+    /// The entry of a record.
+    fn entry(&self, outgoing: Outgoing<&R>, partition: u32) -> Result<NewEntry> {
+        let Outgoing {
+            record,
+            request_id,
+            trace,
+        } = outgoing;
         if request_id.is_some() && self.options.idempotence.is_none() {
             return Err(Error::Invalid(format!(
                 "a record with a request id: stream {} does not say for how long to know it again; \
@@ -328,14 +409,10 @@ impl<R: Record> Sender<R> {
         let mut fields = record
             .encode(self.spec.compression)
             .map_err(Error::Unencodable)?;
-        fields.extend(trace.map(TraceParent::field));
-        let current = layout
-            .current()
-            .ok_or_else(|| Error::Invalid(format!("stream {} has no partitions", self.name)))?;
-        let partition = self.place(current, record, request_id);
+        fields.extend(trace.as_ref().map(TraceParent::field));
         let entry = NewEntry::new(self.name.partition(partition), fields);
         Ok(match request_id {
-            Some(id) => entry.with_request_id(id.clone()),
+            Some(id) => entry.with_request_id(id),
             None => entry,
         })
     }
@@ -394,4 +471,43 @@ fn close(answers: &mut [Result<Appended>], mut failure: Option<Error>, closed: &
 fn missing() -> tidegate_store::Result<Appended> {
     let text = "the store answered for fewer entries than it was given";
     Err(Failure::Corrupt(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(partitions: &[u32]) -> Vec<Slot> {
+        let slot = |(place, partition): (usize, &u32)| Slot {
+            partition: *partition,
+            place,
+        };
+        let mut slots: Vec<Slot> = partitions.iter().enumerate().map(slot).collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    #[test]
+    fn a_portion_has_all_records_of_its_partitions_in_their_order() {
+        let partitions: Vec<u32> = (0..1_000).map(|place| place % 16).collect();
+        let slots = slots(&partitions);
+        let portions: Vec<&[Slot]> = portions(&slots).collect();
+        assert_eq!(portions.concat(), slots);
+        assert!(portions.len() > 2, "{}", portions.len());
+        for pair in portions.windows(2) {
+            let (last, first) = (pair[0].last().unwrap(), pair[1].first().unwrap());
+            assert!(last.partition < first.partition);
+            assert!(pair[0].len() >= PORTION_RECORDS);
+        }
+        let in_order =
+            |pair: &[Slot]| pair[0].partition < pair[1].partition || pair[0].place < pair[1].place;
+        assert!(slots.windows(2).all(in_order));
+    }
+
+    #[test]
+    fn what_goes_to_one_partition_is_one_portion() {
+        let slots = slots(&[7; 1_000]);
+        assert_eq!(portions(&slots).count(), 1);
+        assert_eq!(portions(&[]).count(), 0);
+    }
 }

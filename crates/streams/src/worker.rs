@@ -34,8 +34,9 @@ pub struct Options {
     /// How long the partitions of a process that died stand still.
     pub lease_ttl: Duration,
     /// How many bytes of entries all partitions together have in memory at most, whatever the
-    /// processors' own settings allow: at least [`PREFETCH_BYTES_MIN`]. One entry for each
-    /// partition may come on top, so that each goes on.
+    /// processors' own settings allow: at least [`PREFETCH_BYTES_MIN`]. All partitions of its
+    /// processors have equal shares, whether it owns them or not, since it may come to. One entry
+    /// for each partition may come on top, so that each goes on.
     pub prefetch_bytes: usize,
 }
 
@@ -141,7 +142,8 @@ impl Worker {
                 (self.store.clone(), arrivals.clone(), arrivals_end.clone());
             tokio::spawn(async move { arrivals.run(store, end).await })
         };
-        let budget = Budget::new(self.options.prefetch_bytes);
+        let partitions = self.processors.iter().map(|it| it.partitions as usize);
+        let budget = Budget::new(self.options.prefetch_bytes, partitions.sum());
         let member = Member {
             id: self.id,
             is_static: self.is_static,

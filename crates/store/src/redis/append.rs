@@ -93,14 +93,21 @@ async fn append(
     };
 
     let mut by_partition: HashMap<&Partition, Vec<Placed<'_>>> = HashMap::new();
-    for placed @ (place, entry) in entries.iter().enumerate() {
-        match append::check_entry(entry) {
-            Ok(()) => by_partition
-                .entry(&entry.partition)
-                .or_default()
-                .push(placed),
-            Err(invalid) => put((place, Err(invalid))),
+    let mut at = 0;
+    // Neighbours are often of one partition, and then looked up together.
+    for run in entries.chunk_by(|one, next| one.partition == next.partition) {
+        let Some(NewEntry { partition, .. }) = run.first() else {
+            continue;
+        };
+        let of_partition = by_partition.entry(partition).or_default();
+        of_partition.reserve(run.len());
+        for placed @ (place, entry) in (at..).zip(run) {
+            match append::check_entry(entry) {
+                Ok(()) => of_partition.push(placed),
+                Err(invalid) => put((place, Err(invalid))),
+            }
         }
+        at += run.len();
     }
 
     let mut waiting = by_partition.into_iter();

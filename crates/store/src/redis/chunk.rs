@@ -5,10 +5,12 @@
 //! server appends the whole chunk or nothing of it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustis::resp::{CommandBuilder, cmd};
+use serde::de::{Deserialize, Deserializer, Visitor};
 
 use super::Result;
 use super::failure::Failure;
@@ -52,11 +54,34 @@ pub(super) async fn append(
         return Ok(vec![added.map_err(refused)?.id()?]);
     }
     let commands = chunk.iter().map(|(_, entry)| add(key, entry, bound));
-    let ids: Vec<String> = server.call_together(commands).await.map_err(refused)?;
+    let ids: Vec<Id> = server.call_together(commands).await.map_err(refused)?;
     if ids.len() != chunk.len() {
         return Err(other_number());
     }
-    ids.iter().map(|id| parse(id)).collect()
+    Ok(ids.into_iter().map(|Id(id)| id).collect())
+}
+
+/// An id, read where it stands in the reply.
+struct Id(EntryId);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = Id;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id of an entry")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, id: &str) -> Result<Id, E> {
+        id.parse().map(Id).map_err(E::custom)
+    }
 }
 
 /// Appends those of a chunk whose request ids are not known, and returns how many entries the

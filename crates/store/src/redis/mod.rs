@@ -37,6 +37,7 @@ mod router;
 mod script;
 mod server;
 mod settings;
+mod together;
 mod topology;
 mod wait;
 mod workers;
