@@ -11,7 +11,7 @@
 //! * [`record`] is what a user sends and gets, and how it looks as an entry,
 //! * [`routing`] finds the partition of a record's key,
 //! * [`spec`] is what senders and readers of a stream agree on,
-//! * [`sender`] appends records, with the [`trace`] they belong to,
+//! * [`sender`] appends records, in `portions`, with the [`trace`] they belong to,
 //! * [`processor`] is the user's function, the stream it reads, and how; [`state`] is what the
 //!   application provides to it, and [`processor_options`] what the attribute `#[processor]` makes of
 //!   a function,
@@ -43,6 +43,7 @@ pub mod parked;
 pub mod parking;
 mod persist;
 pub mod policy;
+mod portions;
 pub mod processor;
 pub mod processor_options;
 pub mod quarantine;

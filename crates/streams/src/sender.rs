@@ -1,12 +1,9 @@
 //! Sending: from records to entries in their partitions.
 //!
 //! ```text
-//! record ─► key ─► partition ─► portion ─► encode ─► append ─► id, for each
-//!                                  └────── the next one, while the server takes this one
+//! record ─► key ─► partition ─► encode ─► append ─► id, for each
+//!                      └─ in portions, one while the server takes another ─┘
 //! ```
-//!
-//! A portion is all that goes to some of the partitions, so that portions need not wait for each
-//! other: client and server work at the same time.
 //!
 //! The beginning of the flow. Records with one key go to one partition in the order in which they
 //! were given, so where the store falters a partition has a prefix of them, never a gap. If the
@@ -18,13 +15,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use tidegate_store::{
     AppendOptions, Appended, EntryId, Error as Failure, NewEntry, Store, StreamName,
 };
 use uuid::Uuid;
 
+use crate::portions::send_in_portions;
 use crate::record::Record;
 use crate::spec::StreamSpec;
 use crate::trace::TraceParent;
@@ -33,9 +29,6 @@ use crate::{Error, Result};
 /// How many records are encoded and appended at once, which bounds the memory of a large send beyond
 /// the records themselves.
 const CHUNK_RECORDS_MAX: usize = 4_096;
-/// A portion of a chunk ends with the partition that brings it to so many records: few enough that
-/// the server has something to do soon, and enough that an append costs little beside them.
-const PORTION_RECORDS: usize = 200;
 
 /// Sends records of one type to one stream.
 #[derive(Debug)]
@@ -82,32 +75,6 @@ impl<R> Outgoing<R> {
     }
 }
 
-/// Where a record of a chunk goes. Ordered by partition, and within one as the records were given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    partition: u32,
-    /// Its place in the chunk.
-    place: usize,
-}
-
-/// The portions of a chunk's records, which lie in the order of their partitions.
-fn portions(routes: &[Route]) -> impl Iterator<Item = &[Route]> {
-    let mut rest = routes;
-    std::iter::from_fn(move || {
-        let in_partitions = rest.chunk_by(|one, next| one.partition == next.partition);
-        let mut len = 0;
-        for of_partition in in_partitions {
-            len += of_partition.len();
-            if len >= PORTION_RECORDS {
-                break;
-            }
-        }
-        let (portion, later) = rest.split_at_checked(len)?;
-        rest = later;
-        (!portion.is_empty()).then_some(portion)
-    })
-}
-
 /// Which records of one call can still be sent, so that a partition has no gap.
 #[derive(Default)]
 struct Closed {
@@ -127,7 +94,13 @@ impl Closed {
         match answer {
             Ok(_) => {}
             // Appended, or never to be: what comes after it leaves no gap.
-            Err(Error::Store(Failure::NotDurable { .. } | Failure::Invalid(_))) => {}
+            Err(
+                Error::Store(Failure::NotDurable { .. } | Failure::Invalid(_))
+                | Error::Invalid(_)
+                | Error::Unencodable(_),
+            ) => {}
+            // Why is known already.
+            Err(Error::NotTried) => {}
             Err(Error::Store(Failure::Full { .. })) => {
                 self.partitions.insert(partition);
             }
@@ -195,49 +168,41 @@ impl<R: Record> Sender<R> {
         chunk: &[Outgoing<R>],
         closed: &mut Closed,
     ) -> Vec<Result<Appended>> {
-        let mut routes = Vec::with_capacity(chunk.len());
-        let mut answers: Vec<Option<Result<Appended>>> = Vec::with_capacity(chunk.len());
-        for (place, it) in chunk.iter().enumerate() {
-            let partition = self.partition_of(&it.record, it.request_id.as_ref());
-            let is_closed = closed.has(partition);
-            answers.push(is_closed.then_some(Err(Error::NotTried)));
-            if !is_closed {
-                routes.push(Route { partition, place });
-            }
-        }
-        // A partition's records stay in the order in which they were given.
-        routes.sort_unstable();
-        // Each portion is encoded and on its way before the next one is encoded.
-        let mut under_way: FuturesUnordered<_> = portions(&routes)
-            .map(|portion| self.send_portion(chunk, portion))
-            .collect();
-        while let Some((portion, sent)) = under_way.next().await {
-            for (route, answer) in portion.iter().zip(sent) {
-                closed.learn(route.partition, &answer);
-                if let Some(slot) = answers.get_mut(route.place) {
-                    *slot = Some(answer);
-                }
-            }
-        }
+        let partition_of = |it: &Outgoing<R>| self.partition_of(&it.record, it.request_id.as_ref());
+        let partitions: Vec<u32> = chunk.iter().map(partition_of).collect();
+        let known = &*closed;
+        let answers = send_in_portions(&partitions, |places| {
+            let routed = places.into_iter().filter_map(|place| {
+                let (it, partition) = (chunk.get(place)?, partitions.get(place)?);
+                Some((it, *partition))
+            });
+            self.send_portion(routed.collect(), known)
+        })
+        .await;
         let answer = |answer: Option<_>| answer.unwrap_or_else(|| missing().map_err(Error::Store));
-        answers.into_iter().map(answer).collect()
+        let answers: Vec<_> = answers.into_iter().map(answer).collect();
+        for (partition, answer) in partitions.into_iter().zip(&answers) {
+            closed.learn(partition, answer);
+        }
+        answers
     }
 
-    /// Encodes and appends a portion of the chunk, and answers for each of its records.
-    async fn send_portion<'a>(
+    /// Encodes and appends records, and answers for each of them.
+    async fn send_portion(
         &self,
-        chunk: &[Outgoing<R>],
-        portion: &'a [Route],
-    ) -> (&'a [Route], Vec<Result<Appended>>) {
+        portion: Vec<(&Outgoing<R>, u32)>,
+        closed: &Closed,
+    ) -> Vec<Result<Appended>> {
         let mut entries = Vec::with_capacity(portion.len());
         // Of each record that goes nowhere the reason.
-        let mut refusals = Vec::with_capacity(portion.len());
-        for route in portion {
-            let Some(it) = chunk.get(route.place) else {
-                continue;
-            };
-            let entry = self.entry(it.as_ref(), route.partition);
-            refusals.push(entry.map(|entry| entries.push(entry)));
+        let mut places = Vec::with_capacity(portion.len());
+        for (it, partition) in portion {
+            places.push(match closed.has(partition) {
+                true => Err(Error::NotTried),
+                false => self
+                    .entry(it.as_ref(), partition)
+                    .map(|it| entries.push(it)),
+            });
         }
         let appended = if entries.is_empty() {
             Vec::new()
@@ -251,8 +216,8 @@ impl<R: Record> Sender<R> {
                 .unwrap_or_else(missing)
                 .map_err(Error::Store)
         };
-        let answers = refusals.into_iter().map(|it| it.and_then(&mut next));
-        (portion, answers.collect())
+        let answers = places.into_iter().map(|it| it.and_then(&mut next));
+        answers.collect()
     }
 
     /// The entry of a record.
@@ -301,43 +266,4 @@ impl<R: Record> Sender<R> {
 fn missing() -> tidegate_store::Result<Appended> {
     let text = "the store answered for fewer entries than it was given";
     Err(Failure::Corrupt(text.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn routes(partitions: &[u32]) -> Vec<Route> {
-        let route = |(place, partition): (usize, &u32)| Route {
-            partition: *partition,
-            place,
-        };
-        let mut routes: Vec<Route> = partitions.iter().enumerate().map(route).collect();
-        routes.sort_unstable();
-        routes
-    }
-
-    #[test]
-    fn a_portion_has_all_records_of_its_partitions_in_their_order() {
-        let partitions: Vec<u32> = (0..1_000).map(|place| place % 16).collect();
-        let routes = routes(&partitions);
-        let portions: Vec<&[Route]> = portions(&routes).collect();
-        assert_eq!(portions.concat(), routes);
-        assert!(portions.len() > 2, "{}", portions.len());
-        for pair in portions.windows(2) {
-            let (last, first) = (pair[0].last().unwrap(), pair[1].first().unwrap());
-            assert!(last.partition < first.partition);
-            assert!(pair[0].len() >= PORTION_RECORDS);
-        }
-        let in_order =
-            |pair: &[Route]| pair[0].partition < pair[1].partition || pair[0].place < pair[1].place;
-        assert!(routes.windows(2).all(in_order));
-    }
-
-    #[test]
-    fn what_goes_to_one_partition_is_one_portion() {
-        let routes = routes(&[7; 1_000]);
-        assert_eq!(portions(&routes).count(), 1);
-        assert_eq!(portions(&[]).count(), 0);
-    }
 }
