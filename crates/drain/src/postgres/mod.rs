@@ -125,6 +125,10 @@ impl Sink for PostgresSink {
         Ok(Box::new(transaction))
     }
 
+    fn connections_max(&self) -> usize {
+        self.pool.status().max_size
+    }
+
     async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>> {
         let mut session = Session::begin(&self.pool).await?;
         session.unsettle();
