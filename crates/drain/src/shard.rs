@@ -24,8 +24,10 @@ use tracing::{debug, error, warn};
 use crate::apply::{Context, Rules, Settled, Step, apply_entries, apply_waiting};
 use crate::catalog::Catalog;
 use crate::catalogs::Catalogs;
+use crate::dead_letter::DeadLetter;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, Turn};
+use crate::notices::Notices;
 use crate::observer::{Batch, Observer, Pace};
 use crate::options::Options;
 use crate::outage::{Backoff, Outage};
@@ -67,8 +69,14 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         parent_retry: PARENT_RETRY_MIN,
         parent_retry_at: Instant::now(),
     };
+    let index = shard.lease.partition.index;
+    shared.observer.began(index);
+    let mut is_lost = false;
     let ended = tokio::select! {
-        () = owned.lost().cancelled() => Ok(()),
+        () = owned.lost().cancelled() => {
+            is_lost = true;
+            Ok(())
+        }
         ended = shard.drain() => ended,
     };
     match &ended {
@@ -78,10 +86,15 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         Err(error) => error!(shard = %shard.lease.partition, %error, "a shard can't be drained"),
         Ok(()) => {}
     }
+    if let Err(error) = &ended {
+        is_lost |= error.is_lease_lost();
+        shared.observer.failed(Some(index), error);
+    }
+    shared.observer.ended(index, is_lost);
     owned.hand_back();
     match ended {
         // Another worker goes on, or this one with a newer epoch.
-        Err(Error::Fenced { .. } | Error::Store(tidegate_store::Error::LeaseLost { .. })) => Ok(()),
+        Err(error) if error.is_lease_lost() => Ok(()),
         ended => ended,
     }
 }
@@ -117,7 +130,11 @@ impl Shard<'_> {
                     self.shared.observer.fenced(self.lease.partition.index);
                     continue;
                 }
-                error if error.is_worth_waiting() => self.shared.outage.begins(error),
+                error if error.is_worth_waiting() => {
+                    let shard = Some(self.lease.partition.index);
+                    self.shared.observer.failed(shard, error);
+                    self.shared.outage.begins(error);
+                }
                 _ => return Err(error),
             }
             let pause = backoff.pause(self.lease.partition.index);
@@ -273,12 +290,19 @@ impl Shard<'_> {
         batch: Vec<Entry>,
         stopwatch: &Stopwatch,
     ) -> Result<Settled> {
+        let index = self.lease.partition.index;
+        self.shared.observer.taken(index, &batch);
+        let notices = Notices::default();
         let on_step = |step| {
             stopwatch.step(step);
             self.step(step);
         };
-        let context = self.context(catalog, &on_step);
-        apply_entries(&context, &*self.shared.sink, self.lease.epoch, claim, batch).await
+        let on_held = |letter: &_| notices.note(letter);
+        let context = self.context(catalog, &on_step, &on_held);
+        let sink = &*self.shared.sink;
+        let settled = apply_entries(&context, sink, self.lease.epoch, claim, batch).await?;
+        notices.log(&self.lease.partition);
+        Ok(settled)
     }
 
     /// Tries entries again that wait for a parent row, more and more rarely while none comes.
@@ -287,9 +311,11 @@ impl Shard<'_> {
         if !is_due || claim.held.due().next().is_none() {
             return Ok(());
         }
-        let on_step = |step| self.step(step);
-        let context = self.context(catalog, &on_step);
+        let (on_step, notices) = (|step| self.step(step), Notices::default());
+        let on_held = |letter: &_| notices.note(letter);
+        let context = self.context(catalog, &on_step, &on_held);
         let settled = apply_waiting(&context, &*self.shared.sink, self.lease.epoch, claim).await?;
+        notices.log(&self.lease.partition);
         self.report(&[], settled, claim.position, None);
         self.parent_retry = match settled.applied {
             0 => (self.parent_retry * 2).min(PARENT_RETRY_MAX),
@@ -306,8 +332,10 @@ impl Shard<'_> {
             .acknowledge_through(&self.lease, through)
             .await?;
         self.step(Step::Acknowledged);
-        self.shared.store.trim(&self.lease, 0).await?;
+        let trimmed = self.shared.store.trim(&self.lease, 0).await?;
         self.step(Step::Trimmed);
+        let index = self.lease.partition.index;
+        self.shared.observer.trimmed(index, trimmed);
         Ok(())
     }
 
@@ -328,6 +356,7 @@ impl Shard<'_> {
         &'c self,
         catalog: &'c Catalog,
         on_step: &'c (dyn Fn(Step) + Send + Sync),
+        on_held: &'c (dyn Fn(&DeadLetter) + Send + Sync),
     ) -> Context<'c> {
         Context {
             shard: &self.lease.partition,
@@ -336,6 +365,7 @@ impl Shard<'_> {
             rules: &self.rules,
             now_ms: now_ms(),
             on_step,
+            on_held,
         }
     }
 

@@ -105,6 +105,9 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Creates or upgrades the drain's own tables. Several processes may do so at once.
     async fn prepare(&self) -> Result<()>;
 
+    /// Whether the database answers at all, however busy the sink is.
+    async fn ping(&self) -> Result<()>;
+
     /// Reads the catalog anew.
     async fn catalog(&self) -> Result<Arc<Catalog>>;
 

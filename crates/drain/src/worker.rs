@@ -9,11 +9,13 @@
 //! the leases are released, so that another worker takes over at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_cluster::{Arrivals, Ownership};
 use tidegate_store::{Store, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::catalogs::Catalogs;
 use crate::error::{Error, Result};
@@ -67,6 +69,26 @@ impl Worker {
     /// # Errors
     /// What waiting can't mend; the other shards have been given back then.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let observer = Arc::clone(&self.shared.observer);
+        let mut asked_at = None;
+        let mut work = Box::pin(self.work(shutdown.clone()));
+        let ended = loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                () = shutdown.cancelled(), if asked_at.is_none() => {
+                    asked_at = Some(Instant::now());
+                }
+            }
+        };
+        if let (Ok(()), Some(asked_at)) = (&ended, asked_at) {
+            let took = asked_at.elapsed();
+            info!(shutdown_ms = took.as_millis(), "stopped in order");
+            observer.stopped(took);
+        }
+        ended
+    }
+
+    async fn work(self, shutdown: CancellationToken) -> Result<()> {
         let Self { shared } = self;
         if !prepare(&shared, &shutdown).await? {
             return Ok(());
@@ -130,7 +152,10 @@ async fn prepare(shared: &Shared, shutdown: &CancellationToken) -> Result<bool> 
             }
             // A login that is refused at the start is a wrong setting, not an outage.
             Err(error @ Error::SinkRefused(_)) => return Err(error),
-            Err(error) if error.is_worth_waiting() => shared.outage.begins(&error),
+            Err(error) if error.is_worth_waiting() => {
+                shared.observer.failed(None, &error);
+                shared.outage.begins(&error);
+            }
             Err(error) => return Err(error),
         }
         tokio::select! {

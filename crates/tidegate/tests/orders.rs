@@ -2,6 +2,8 @@
 //! and on Redis.
 
 #![cfg(test)]
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -103,6 +105,42 @@ async fn settles_sends_again_and_forgets(shop: Shop) {
     assert!(status.success(), "{status:?}: {:?}", worker.stderr());
     let rows = shop.lines(&["stream", "info", "orders", "--json"]);
     assert!(rows.iter().all(|row| row["state"] == "free"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_worker_tells_over_http_how_it_goes() {
+    let shop = Shop::new(None);
+    let refused = shop.run(&["worker", "--listen", "0.0.0.0:0"]);
+    let complained = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{complained}");
+    assert!(complained.contains("needs a token"), "{complained}");
+
+    let worker = shop.command(&["worker", "--listen", "127.0.0.1:0"]);
+    let mut worker = Process::spawn(&worker).expect("a worker");
+    let line = worker.wait_for_line(|line| line.contains("the console answers"), DEADLINE);
+    let line = line.await.expect("an address");
+    let (_, address) = line.rsplit_once("address=").expect("an address");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(address.trim()).expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    poll_until(DEADLINE, async || {
+        let metrics = get("/metrics");
+        let processed = metrics.lines().filter_map(|line| {
+            let counted = line.strip_prefix("tidegate_streams_events_processed_total{")?;
+            counted.rsplit_once(' ')?.1.parse::<u64>().ok()
+        });
+        processed.sum::<u64>() >= 900
+    })
+    .await
+    .expect("the orders are counted");
+    assert!(get("/health/ready").ends_with(r#"{"store":true}"#));
+    let status = worker.terminate(DEADLINE).await.expect("an end");
+    assert!(status.success(), "{status:?}: {:?}", worker.stderr());
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ use crate::sink::{Claim, LedgerRow, Sink, SinkTransaction, Unit};
 /// A PostgreSQL database as the drain's target.
 pub struct PostgresSink {
     pool: Pool,
+    /// One connection more, so that a busy pool isn't taken for a silent database.
+    probe: Pool,
     schema: Option<String>,
     description: String,
     may_fold: bool,
@@ -74,8 +76,16 @@ impl PostgresSink {
     )]
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self> {
         let (pool, config) = pool::open(url, &options)?;
+        let (probe, _) = pool::open(
+            url,
+            &PostgresOptions {
+                connections_max: 1,
+                ..options.clone()
+            },
+        )?;
         Ok(Self {
             pool,
+            probe,
             schema: options.schema,
             may_fold: options.may_fold,
             description: pool::describe(&config),
@@ -104,6 +114,10 @@ impl fmt::Debug for PostgresSink {
 impl Sink for PostgresSink {
     async fn prepare(&self) -> Result<()> {
         schema::prepare(Session::begin(&self.pool).await?).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Session::begin(&self.probe).await?.commit().await
     }
 
     async fn catalog(&self) -> Result<Arc<Catalog>> {

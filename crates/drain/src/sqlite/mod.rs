@@ -94,6 +94,16 @@ impl Sink for SqliteSink {
         self.writer.run(schema::prepare).await
     }
 
+    async fn ping(&self) -> Result<()> {
+        let read = |connection: &rusqlite::Connection| {
+            let sql = "SELECT count(*) FROM sqlite_schema";
+            connection.query_row(sql, [], |_row| Ok(()))
+        };
+        self.reader
+            .run(move |connection| read(connection).map_err(from_sqlite))
+            .await
+    }
+
     async fn catalog(&self) -> Result<Arc<Catalog>> {
         self.reader
             .run(|connection| tables::read(connection).map_err(from_sqlite))

@@ -97,7 +97,7 @@ pub(super) async fn run(
         );
         return Ok(());
     }
-    if catch_up(&mut change, &groups, &voice, shutdown).await? {
+    if catch_up(&mut change, groups, &voice, shutdown).await? {
         voice.say(
             "done: the former partitions are empty",
             json!({"step": "done"}),
@@ -140,13 +140,18 @@ fn refuse(obstacles: &[Obstacle]) -> Result<(), Error> {
 /// Answers whether it got there before the shutdown.
 async fn catch_up(
     change: &mut Repartition,
-    groups: &BTreeSet<GroupName>,
+    mut groups: BTreeSet<GroupName>,
     voice: &Voice<'_>,
     shutdown: &CancellationToken,
 ) -> Result<bool, Error> {
     let mut progress = Progress::default();
     loop {
-        let backlog = change.backlog(groups).await?;
+        let mut backlog = change.backlog(&groups).await?;
+        if backlog.is_empty() {
+            // A processor may have come in the meantime.
+            groups.extend(change.groups().await?);
+            backlog = change.backlog(&groups).await?;
+        }
         progress.show(voice, &backlog);
         if backlog.is_empty() && change.retire().await? {
             progress.bar.finish_and_clear();
