@@ -198,9 +198,11 @@ async fn serve(mut client: TcpStream, orders: watch::Receiver<Orders>) {
         tokio::try_join!(requests, replies)
     };
     tokio::select! {
+        // First of all: what was stalled before a cut and is resumed after it must not arrive.
+        biased;
+        _cut = until_cut.wait_for(|orders| orders.cuts != cuts) => {}
         // Whoever is at the two ends sees the connection close; nobody else wants to know why.
         _ended = pass_on => {}
-        _cut = until_cut.wait_for(|orders| orders.cuts != cuts) => {}
     }
 }
 
