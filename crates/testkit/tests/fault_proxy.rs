@@ -1,6 +1,10 @@
 //! The fault proxy: what passes, what stands still, what is cut, and that both ends notice.
 
-#![expect(clippy::expect_used, reason = "a test that can't be set up has failed")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't be set up has failed"
+)]
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -123,6 +127,23 @@ async fn a_delay_holds_each_piece_back() {
     assert!(begin.elapsed() >= 2 * A_WHILE, "once in each direction");
     proxy.resume();
     assert_eq!(ask(&mut client, b'b').await, b'B');
+}
+
+#[tokio::test]
+async fn what_is_divided_arrives_in_pieces_and_whole() {
+    let (port, _heard) = server().await;
+    let proxy = FaultProxy::start(port).await.expect("a proxy");
+    let mut client = connect(&proxy).await;
+    assert_eq!(ask(&mut client, b'a').await, b'A');
+    proxy.divide(2);
+    client.write_all(b"divided").await.expect("written");
+    let (mut whole, mut piece) = (Vec::new(), [0; 7]);
+    while whole.len() < 7 {
+        let read = timeout(SOON, client.read(&mut piece)).await;
+        let count = read.expect("in time").expect("read");
+        whole.extend_from_slice(&piece[..count]);
+    }
+    assert_eq!(whole, b"DIVIDED");
 }
 
 #[tokio::test]
