@@ -69,6 +69,22 @@ enum Command {
         run: drain::Run,
     },
 
+    /// One worker, in a process of its own.
+    #[command(hide = true)]
+    StreamsWorker {
+        /// What it does, as JSON.
+        #[arg(value_parser = streams::Job::parse)]
+        job: streams::Job,
+    },
+
+    /// One run at one rate, in a process of its own.
+    #[command(hide = true)]
+    DrainDelayRun {
+        /// The run as JSON.
+        #[arg(value_parser = drain::DelayRun::parse)]
+        run: drain::DelayRun,
+    },
+
     /// One run of one contestant, in a process of its own.
     #[command(hide = true)]
     StreamsRun {
@@ -83,8 +99,10 @@ async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Drain(args) => Box::pin(drain::measure(&args)).await,
         Command::Streams(args) => Box::pin(streams::measure(&args)).await,
+        Command::StreamsWorker { job } => Box::pin(streams::run_worker(&job)).await,
         Command::Chaos(args) => Box::pin(chaos::measure(&args)).await,
         Command::StreamsRun { run } => Box::pin(streams::run_one(&run)).await,
+        Command::DrainDelayRun { run } => Box::pin(drain::run_delay(&run)).await,
         Command::DrainRun { run } => Box::pin(drain::run_one(&run)).await,
     };
     ended.map_or_else(

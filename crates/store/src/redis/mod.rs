@@ -37,6 +37,7 @@ mod router;
 mod script;
 mod server;
 mod settings;
+mod together;
 mod topology;
 mod wait;
 mod workers;
@@ -206,6 +207,14 @@ impl Store for RedisStore {
         name: &str,
     ) -> Result<bool> {
         mark::clear(self, group, partition, name).await
+    }
+
+    async fn seal(&self, partition: &Partition) -> Result<()> {
+        group::seal(self, partition).await
+    }
+
+    async fn groups(&self, partition: &Partition) -> Result<Vec<GroupName>> {
+        group::groups(self, partition).await
     }
 
     async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {

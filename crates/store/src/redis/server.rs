@@ -25,6 +25,7 @@ use super::reply::Reply;
 use super::router::{Question, Router, State};
 use super::script::Script;
 use super::settings::CONNECT_TIMEOUT;
+use super::together::send_together;
 use super::topology::Address;
 use crate::{Error, Result};
 
@@ -267,17 +268,6 @@ fn first_key(command: &Command) -> Option<Vec<u8>> {
 pub(super) async fn connect(config: Config) -> Result<Client, Failure> {
     let client = timeout(CONNECT_TIMEOUT, Client::connect(config)).await;
     Ok(client.map_err(|_elapsed| Failure::TimedOut)??)
-}
-
-async fn send_together<T: DeserializeOwned>(
-    client: &Client,
-    commands: impl Iterator<Item = impl Into<Command>>,
-) -> Result<T, Failure> {
-    let mut transaction = client.create_transaction();
-    for command in commands {
-        transaction.queue_command(command);
-    }
-    Ok(transaction.execute().await?)
 }
 
 /// Sends one command over a client, and tells a reply from an error reply.

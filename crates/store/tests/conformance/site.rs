@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -10,7 +10,7 @@ use tidegate_store::{
     Entry, EntryId, Epoch, GroupName, Lag, Lease, NewEntry, Partition, ReadLimit, Store, StoreUrl,
     StreamName, WorkerId, connect,
 };
-use tidegate_testkit::{Distribution, RedisCluster, RedisServer};
+use tidegate_testkit::{Distribution, RedisCluster, RedisServer, poll_until};
 
 /// What a test waits for at most before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -211,15 +211,11 @@ pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> 
 where
     F: Future<Output = Option<T>>,
 {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(
-            began.elapsed() < DEADLINE,
-            "{what}: not within {DEADLINE:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let mut answer = None;
+    let answered = poll_until(DEADLINE, async || {
+        answer = ask().await;
+        answer.is_some()
+    });
+    let answered = answered.await;
+    answer.unwrap_or_else(|| panic!("{what}: {answered:?}"))
 }
