@@ -41,10 +41,6 @@ pub(super) struct WorkerArgs {
     #[arg(long, value_name = "NAME")]
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     static_name: Option<String>,
-
-    /// Tell over HTTP how it goes: health, readiness and metrics.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
 }
 
 /// Runs until `shutdown`, or until a processor halts.
@@ -84,14 +80,6 @@ pub(super) async fn run(
     let worker = match &args.static_name {
         Some(name) => worker.as_static_member(name),
         None => worker,
-    };
-    let console = match args.listen {
-        Some(address) => {
-            let bound = console::bind(address, Arc::clone(&store), worker.metrics()).await?;
-            info!(address = %bound.address(), "the console answers");
-            Some(bound)
-        }
-        None => None,
     };
     let scheduler = Scheduler::new(
         store,
