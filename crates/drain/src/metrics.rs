@@ -93,6 +93,9 @@ struct Families {
     batch_entries: Histograms,
     transaction_time: Histograms,
     delay: Histograms,
+    batch_max: Family<OfTenant, Gauge>,
+    at_work: Family<OfTenant, Gauge>,
+    at_work_max: Family<OfTenant, Gauge>,
     shutdown_time: Family<OfTenant, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
 
@@ -122,6 +125,9 @@ impl Metrics {
             batch_entries: histograms(|| Histogram::new(BATCH_BOUNDS)),
             transaction_time: histograms(|| Histogram::new(TRANSACTION_BOUNDS)),
             delay: histograms(|| Histogram::new(DELAY_BOUNDS)),
+            batch_max: Family::default(),
+            at_work: Family::default(),
+            at_work_max: Family::default(),
             shutdown_time: Family::default(),
         };
         Self {
@@ -158,8 +164,31 @@ impl Metrics {
         }
         let help = "Times a shard or the worker could not go on, by kind of error";
         registry.register("errors", help, of.errors.clone());
-        let help = "Shards that this process drains now";
-        registry.register("shards_owned", help, of.owned.clone());
+        let gauges = [
+            (
+                "shards_owned",
+                "Shards that this process drains now",
+                &of.owned,
+            ),
+            (
+                "batch_entries_max",
+                "The most entries that the shard of the last batch reads next",
+                &of.batch_max,
+            ),
+            (
+                "shards_at_work",
+                "Shards at work at the last commit",
+                &of.at_work,
+            ),
+            (
+                "shards_at_work_max",
+                "The most shards that are let work at once at present",
+                &of.at_work_max,
+            ),
+        ];
+        for (name, help, family) in gauges {
+            registry.register(name, help, family.clone());
+        }
         let help = "Entries of a transaction";
         registry.register("batch_entries", help, of.batch_entries.clone());
         let seconds = || Unit::Seconds;
@@ -199,6 +228,9 @@ impl Metrics {
             batch_entries: of.batch_entries.get_or_create_owned(&labels),
             transaction_time: of.transaction_time.get_or_create_owned(&labels),
             delay: of.delay.get_or_create_owned(&labels),
+            batch_max: of.batch_max.get_or_create_owned(&labels),
+            at_work: of.at_work.get_or_create_owned(&labels),
+            at_work_max: of.at_work_max.get_or_create_owned(&labels),
             begun: Mutex::default(),
             families: Arc::clone(of),
             labels,
@@ -237,6 +269,9 @@ struct TenantMetrics {
     batch_entries: Histogram,
     transaction_time: Histogram,
     delay: Histogram,
+    batch_max: Gauge,
+    at_work: Gauge,
+    at_work_max: Gauge,
     /// When each shard's open transaction was begun.
     begun: Mutex<HashMap<u32, Instant>>,
 }
@@ -307,6 +342,12 @@ impl Observer for TenantMetrics {
             )]
             self.batch_entries.observe(batch.delays_ms.len() as f64);
         }
+        if let Some(pace) = batch.pace {
+            let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+            self.batch_max.set(number(pace.batch_entries_max));
+            self.at_work.set(number(pace.shards_at_work));
+            self.at_work_max.set(number(pace.shards_at_work_max));
+        }
         for delay_ms in &batch.delays_ms {
             self.delay
                 .observe(Duration::from_millis(*delay_ms).as_secs_f64());
@@ -357,10 +398,11 @@ impl Observer for TenantMetrics {
 #[cfg(test)]
 mod tests {
     use prometheus_client::encoding::text::encode;
-    use tidegate_store::StreamName;
+    use tidegate_store::{EntryId, StreamName};
 
     use super::*;
     use crate::apply::Settled;
+    use crate::observer::Pace;
 
     fn batch(shard: u32, applied: u64, dead: u64) -> Batch {
         let settled = Settled {
@@ -372,6 +414,14 @@ mod tests {
             shard,
             settled,
             delays_ms: vec![3; 4],
+            through: EntryId::ZERO,
+            pace: Some(Pace {
+                batch_entries_max: 500,
+                took: Duration::ZERO,
+                answer: Duration::ZERO,
+                shards_at_work: 2,
+                shards_at_work_max: 3,
+            }),
         }
     }
 
@@ -403,6 +453,8 @@ mod tests {
             r#"tidegate_drain_entries_held_total{tenant="a",stream="S",state="dead"} 1"#,
             r#"tidegate_drain_delay_seconds_bucket{le="0.005",tenant="a",stream="S"} 4"#,
             r#"tidegate_drain_transaction_seconds_count{tenant="b",stream="S"} 1"#,
+            r#"tidegate_drain_batch_entries_max{tenant="a",stream="S"} 500"#,
+            r#"tidegate_drain_shards_at_work_max{tenant="b",stream="S"} 3"#,
             r#"tidegate_drain_shutdown_seconds{tenant="b",stream="S"} 1.5"#,
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -12,7 +12,7 @@
 //! * [`routing`] finds the partition of a record's key,
 //! * [`spec`] is what senders and readers of a stream agree on, [`layout`] which partitions it has
 //!   and had,
-//! * [`sender`] appends records, with the [`trace`] they belong to, along a `route`,
+//! * [`sender`] appends records, in `portions`, with the [`trace`] they belong to, along a `route`,
 //! * [`processor`] is the user's function, the stream it reads, and how; [`state`] is what the
 //!   application provides to it, and [`processor_options`] what the attribute `#[processor]` makes of
 //!   a function,
@@ -48,6 +48,7 @@ pub mod parked;
 pub mod parking;
 mod persist;
 pub mod policy;
+mod portions;
 pub mod processor;
 pub mod processor_options;
 mod progression;

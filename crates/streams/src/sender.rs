@@ -1,12 +1,9 @@
 //! Sending: from records to entries in their partitions.
 //!
 //! ```text
-//! record ─► key ─► partition ─► portion ─► encode ─► append ─► id, for each
-//!                                  └────── the next one, while the server takes this one
+//! record ─► key ─► partition ─► encode ─► append ─► id, for each
+//!                      └─ in portions, one while the server takes another ─┘
 //! ```
-//!
-//! A portion is all that goes to some of the partitions, so that portions need not wait for each
-//! other: client and server work at the same time.
 //!
 //! The beginning of the flow. Records with one key go to one partition in the order in which they
 //! were given, so where the store falters a partition has a prefix of them, never a gap. Where the
@@ -19,14 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use tidegate_store::{
     AppendOptions, Appended, Bound, EntryId, Error as Failure, NewEntry, Store, StreamName,
 };
 use uuid::Uuid;
 
 use crate::layout::{Generation, Layout};
+use crate::portions::send_in_portions;
 use crate::record::Record;
 use crate::route::Route;
 use crate::spec::StreamSpec;
@@ -36,9 +32,6 @@ use crate::{Error, Result};
 /// How many records are encoded and appended at once, which bounds the memory of a large send beyond
 /// the records themselves.
 const CHUNK_RECORDS_MAX: usize = 4_096;
-/// A portion of a chunk ends with the partition that brings it to so many records: few enough that
-/// the server has something to do soon, and enough that an append costs little beside them.
-const PORTION_RECORDS: usize = 200;
 
 /// Sends records of one type to one stream.
 #[derive(Debug)]
@@ -86,32 +79,6 @@ impl<R> Outgoing<R> {
     }
 }
 
-/// Where a record of a chunk goes. Ordered by partition, and within one as the records were given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Slot {
-    partition: u32,
-    /// Its place in the chunk.
-    place: usize,
-}
-
-/// The portions of a chunk's records, which lie in the order of their partitions.
-fn portions(slots: &[Slot]) -> impl Iterator<Item = &[Slot]> {
-    let mut rest = slots;
-    std::iter::from_fn(move || {
-        let in_partitions = rest.chunk_by(|one, next| one.partition == next.partition);
-        let mut len = 0;
-        for of_partition in in_partitions {
-            len += of_partition.len();
-            if len >= PORTION_RECORDS {
-                break;
-            }
-        }
-        let (portion, later) = rest.split_at_checked(len)?;
-        rest = later;
-        (!portion.is_empty()).then_some(portion)
-    })
-}
-
 /// Which records of one call can still be sent, so that a partition has no gap.
 #[derive(Default)]
 struct Closed {
@@ -131,7 +98,13 @@ impl Closed {
         match answer {
             Ok(_) => {}
             // Appended, or never to be: what comes after it leaves no gap.
-            Err(Error::Store(Failure::NotDurable { .. } | Failure::Invalid(_))) => {}
+            Err(
+                Error::Store(Failure::NotDurable { .. } | Failure::Invalid(_))
+                | Error::Invalid(_)
+                | Error::Unencodable(_),
+            ) => {}
+            // Why is known already.
+            Err(Error::NotTried) => {}
             Err(refusal) if is_refused(refusal) => {
                 self.partitions.insert(partition);
             }
@@ -266,61 +239,54 @@ impl<R: Record> Sender<R> {
         chunk: &[&Outgoing<R>],
         closed: &mut Closed,
     ) -> Vec<Result<Appended>> {
-        let mut known = match self.sent_before(layout, chunk).await {
-            Ok(known) => known.into_iter(),
+        let known = match self.sent_before(layout, chunk).await {
+            Ok(known) => known,
             Err(failure) => return not_tried(chunk.len(), Error::Store(failure), closed),
         };
         let current = match self.current(layout) {
             Ok(current) => current,
             Err(failure) => return not_tried(chunk.len(), failure, closed),
         };
-        let mut slots = Vec::with_capacity(chunk.len());
-        let mut answers: Vec<Option<Result<Appended>>> = Vec::with_capacity(chunk.len());
-        for (place, it) in chunk.iter().enumerate() {
-            if let Some(known) = known.next().flatten() {
-                answers.push(Some(Ok(known)));
-                continue;
-            }
-            let partition = self.place(current, &it.record, it.request_id.as_ref());
-            let is_closed = closed.has(partition);
-            answers.push(is_closed.then_some(Err(Error::NotTried)));
-            if !is_closed {
-                slots.push(Slot { partition, place });
-            }
-        }
-        // A partition's records stay in the order in which they were given.
-        slots.sort_unstable();
-        // Each portion is encoded and on its way before the next one is encoded.
-        let mut under_way: FuturesUnordered<_> = portions(&slots)
-            .map(|portion| self.send_portion(chunk, portion))
-            .collect();
-        while let Some((portion, sent)) = under_way.next().await {
-            for (slot, answer) in portion.iter().zip(sent) {
-                closed.learn(slot.partition, &answer);
-                if let Some(place) = answers.get_mut(slot.place) {
-                    *place = Some(answer);
-                }
-            }
-        }
+        let place_of = |it: &&Outgoing<R>| self.place(current, &it.record, it.request_id.as_ref());
+        let partitions: Vec<u32> = chunk.iter().map(place_of).collect();
+        let still = &*closed;
+        let answers = send_in_portions(&partitions, |places| {
+            let routed = places.into_iter().filter_map(|place| {
+                Some(Routed {
+                    outgoing: chunk.get(place)?,
+                    partition: *partitions.get(place)?,
+                    known: known.get(place).copied().flatten(),
+                })
+            });
+            self.send_portion(routed.collect(), still)
+        })
+        .await;
         let answer = |answer: Option<_>| answer.unwrap_or_else(|| missing().map_err(Error::Store));
-        answers.into_iter().map(answer).collect()
+        let answers: Vec<_> = answers.into_iter().map(answer).collect();
+        for (partition, answer) in partitions.into_iter().zip(&answers) {
+            closed.learn(partition, answer);
+        }
+        answers
     }
 
-    /// Encodes and appends a portion of the chunk, and answers for each of its records.
-    async fn send_portion<'a>(
+    /// Encodes and appends records, and answers for each of them.
+    async fn send_portion(
         &self,
-        chunk: &[&Outgoing<R>],
-        portion: &'a [Slot],
-    ) -> (&'a [Slot], Vec<Result<Appended>>) {
+        portion: Vec<Routed<'_, R>>,
+        closed: &Closed,
+    ) -> Vec<Result<Appended>> {
         let mut entries = Vec::with_capacity(portion.len());
-        // Of each record that goes nowhere the reason.
-        let mut refusals = Vec::with_capacity(portion.len());
-        for slot in portion {
-            let Some(it) = chunk.get(slot.place) else {
-                continue;
-            };
-            let entry = self.entry(it.as_ref(), slot.partition);
-            refusals.push(entry.map(|entry| entries.push(entry)));
+        // Of each record that goes nowhere the answer.
+        let mut places = Vec::with_capacity(portion.len());
+        for it in portion {
+            places.push(match it.known {
+                Some(known) => Err(Ok(known)),
+                None if closed.has(it.partition) => Err(Err(Error::NotTried)),
+                None => self
+                    .entry(it.outgoing.as_ref(), it.partition)
+                    .map(|entry| entries.push(entry))
+                    .map_err(Err),
+            });
         }
         let appended = if entries.is_empty() {
             Vec::new()
@@ -328,14 +294,15 @@ impl<R: Record> Sender<R> {
             self.store.append_with(entries, &self.options).await
         };
         let mut appended = appended.into_iter();
-        let mut next = |()| {
-            appended
-                .next()
-                .unwrap_or_else(missing)
-                .map_err(Error::Store)
+        let mut next = || {
+            let answer = appended.next().unwrap_or_else(missing);
+            answer.map_err(Error::Store)
         };
-        let answers = refusals.into_iter().map(|it| it.and_then(&mut next));
-        (portion, answers.collect())
+        let answers = places.into_iter().map(|place| match place {
+            Ok(()) => next(),
+            Err(answer) => answer,
+        });
+        answers.collect()
     }
 
     /// For each record the entry that was appended for its request id to partitions that the
@@ -429,6 +396,13 @@ impl<R: Record> Sender<R> {
     }
 }
 
+/// A record, where it goes, and the entry that it is already.
+struct Routed<'a, R> {
+    outgoing: &'a Outgoing<R>,
+    partition: u32,
+    known: Option<Appended>,
+}
+
 /// What is left of a chunk of which the store has refused a part.
 struct Rest<'a> {
     /// The layout with which it was tried.
@@ -471,43 +445,4 @@ fn close(answers: &mut [Result<Appended>], mut failure: Option<Error>, closed: &
 fn missing() -> tidegate_store::Result<Appended> {
     let text = "the store answered for fewer entries than it was given";
     Err(Failure::Corrupt(text.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slots(partitions: &[u32]) -> Vec<Slot> {
-        let slot = |(place, partition): (usize, &u32)| Slot {
-            partition: *partition,
-            place,
-        };
-        let mut slots: Vec<Slot> = partitions.iter().enumerate().map(slot).collect();
-        slots.sort_unstable();
-        slots
-    }
-
-    #[test]
-    fn a_portion_has_all_records_of_its_partitions_in_their_order() {
-        let partitions: Vec<u32> = (0..1_000).map(|place| place % 16).collect();
-        let slots = slots(&partitions);
-        let portions: Vec<&[Slot]> = portions(&slots).collect();
-        assert_eq!(portions.concat(), slots);
-        assert!(portions.len() > 2, "{}", portions.len());
-        for pair in portions.windows(2) {
-            let (last, first) = (pair[0].last().unwrap(), pair[1].first().unwrap());
-            assert!(last.partition < first.partition);
-            assert!(pair[0].len() >= PORTION_RECORDS);
-        }
-        let in_order =
-            |pair: &[Slot]| pair[0].partition < pair[1].partition || pair[0].place < pair[1].place;
-        assert!(slots.windows(2).all(in_order));
-    }
-
-    #[test]
-    fn what_goes_to_one_partition_is_one_portion() {
-        let slots = slots(&[7; 1_000]);
-        assert_eq!(portions(&slots).count(), 1);
-        assert_eq!(portions(&[]).count(), 0);
-    }
 }

@@ -43,6 +43,8 @@ fn batch(shard: u32) -> Batch {
         shard,
         settled,
         delays_ms: vec![1, 1],
+        through: EntryId::ZERO,
+        pace: None,
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) struct WorkerArgs {
     /// Only these processors; schedules are run by every worker.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     processors: Vec<String>,
+
+    /// Tell over HTTP how it goes: health, readiness and metrics.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// Be the worker of this name, which no other has at the same time: after a restart within the
     /// time of a lease its partitions are its own again, and nobody else takes them meanwhile.
     #[arg(long, value_name = "NAME")]
@@ -69,6 +73,14 @@ pub(super) async fn run(
 
     let lease_ttl = options.lease_ttl;
     let worker = Worker::new(Arc::clone(&store), processors, options)?;
+    let console = match args.listen {
+        Some(address) => {
+            let bound = console::bind(address, Arc::clone(&store), worker.metrics()).await?;
+            info!(address = %bound.address(), "the console answers");
+            Some(bound)
+        }
+        None => None,
+    };
     let worker = match &args.static_name {
         Some(name) => worker.as_static_member(name),
         None => worker,

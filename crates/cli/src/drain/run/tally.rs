@@ -221,6 +221,8 @@ pub(crate) fn held_in_words(settled: &Settled) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_store::EntryId;
+
     use super::*;
 
     #[test]
@@ -237,11 +239,15 @@ mod tests {
             shard: 0,
             settled,
             delays_ms: vec![5, 7, 900],
+            through: EntryId::ZERO,
+            pace: None,
         });
         observer.committed(&Batch {
             shard: 1,
             settled,
             delays_ms: vec![5, 5, 5],
+            through: EntryId::ZERO,
+            pace: None,
         });
         let summary = tally.summary();
         assert_eq!(
