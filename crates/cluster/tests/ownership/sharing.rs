@@ -163,3 +163,19 @@ async fn a_raised_floor_is_honoured() {
     .await;
     assert!(given_up_at.elapsed() <= Duration::from_millis(260));
 }
+
+#[tokio::test(start_paused = true)]
+async fn partitions_that_begin_elsewhere_are_shared_alike() {
+    let mut team = in_memory();
+    team.options.first_partition = 20;
+    one_three_one(team.clone()).await;
+    let worker = team.hire();
+    worker.handle.raise_floor(3, Epoch(70));
+    worker.handle.raise_floor(23, Epoch(40));
+    team.see("an epoch above the floor of its own", |board| {
+        board.count(&worker) == 16 && board.epoch(23) == Some(Epoch(41))
+    })
+    .await;
+    assert_eq!(team.look(|board| board.epoch(3)), None);
+    assert!(team.look(|board| (20..36).all(|index| board.epoch(index) < Some(Epoch(70)))));
+}
