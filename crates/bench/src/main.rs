@@ -77,6 +77,14 @@ enum Command {
         job: streams::Job,
     },
 
+    /// One run at one rate, in a process of its own.
+    #[command(hide = true)]
+    DrainDelayRun {
+        /// The run as JSON.
+        #[arg(value_parser = drain::DelayRun::parse)]
+        run: drain::DelayRun,
+    },
+
     /// One run of one contestant, in a process of its own.
     #[command(hide = true)]
     StreamsRun {
@@ -94,6 +102,7 @@ async fn main() -> ExitCode {
         Command::StreamsWorker { job } => Box::pin(streams::run_worker(&job)).await,
         Command::Chaos(args) => Box::pin(chaos::measure(&args)).await,
         Command::StreamsRun { run } => Box::pin(streams::run_one(&run)).await,
+        Command::DrainDelayRun { run } => Box::pin(drain::run_delay(&run)).await,
         Command::DrainRun { run } => Box::pin(drain::run_one(&run)).await,
     };
     ended.map_or_else(

@@ -11,6 +11,7 @@
 use tidegate_store::{Entry, EntryId, Epoch, Partition};
 
 use crate::catalog::Catalog;
+use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::held::HeldIndex;
@@ -75,6 +76,8 @@ pub struct Context<'a> {
     pub now_ms: u64,
     /// Is told of every step, before the next one.
     pub on_step: &'a (dyn Fn(Step) + Send + Sync),
+    /// Is told of every entry that the transaction holds. It may still be rolled back.
+    pub on_held: &'a (dyn Fn(&DeadLetter) + Send + Sync),
 }
 
 /// Applies entries that were read after the claim's position and moves the ledger to the last of

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde_json::value::RawValue;
 
 use crate::operation::Verb;
@@ -17,7 +18,7 @@ use crate::rejection::{Code, Rejection};
 #[derive(Debug, Default)]
 pub struct Catalog {
     default_schema: String,
-    tables: HashMap<String, HashMap<String, Arc<Table>>>,
+    tables: HashMap<String, HashMap<String, Arc<Table>, RandomState>, RandomState>,
 }
 
 /// A table.

@@ -21,6 +21,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::catalog::{Absent, Replaced, Table};
 use crate::cells::Cells;
 use crate::change::{Change, RowKey};
@@ -40,7 +42,7 @@ pub(crate) fn fold<'a>(
     }
     let mut folded: Vec<Cow<'a, Change>> = Vec::with_capacity(changes.size_hint().0);
     // Where the last change of each row is, as long as another one may be folded into it.
-    let mut open: HashMap<&'a RowKey, usize> = HashMap::new();
+    let mut open: HashMap<&'a RowKey, usize, RandomState> = HashMap::default();
     let mut count = 0;
     for change in changes {
         count += 1;

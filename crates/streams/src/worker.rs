@@ -17,7 +17,7 @@ use tidegate_store::{Store, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::executor::{self, Member, Shared, keep_first};
+use crate::executor::{self, Member, Shared, Sharing, keep_first};
 use crate::metrics::Metrics;
 use crate::processor::Processor;
 use crate::room::Budget;
@@ -58,6 +58,7 @@ pub struct Worker {
     processors: Vec<Processor>,
     options: Options,
     metrics: Metrics,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Worker {
@@ -93,6 +94,7 @@ impl Worker {
             processors,
             options,
             metrics: Metrics::default(),
+            arrivals: Arc::default(),
         })
     }
 
@@ -118,6 +120,13 @@ impl Worker {
         self.metrics.clone()
     }
 
+    /// Where whatever runs beside it on the same store can sleep until something arrives; only
+    /// while it runs is anybody woken.
+    #[must_use]
+    pub fn arrivals(&self) -> Arc<Arrivals> {
+        self.arrivals.clone()
+    }
+
     /// Processes until `shutdown`, then finishes what is in hand and gives the partitions back.
     ///
     /// # Errors
@@ -126,7 +135,7 @@ impl Worker {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         // A processor that halts stops the others; `shutdown` itself is the caller's.
         let stop = shutdown.child_token();
-        let arrivals = Arc::new(Arrivals::default());
+        let arrivals = self.arrivals;
         let arrivals_end = CancellationToken::new();
         let waiting = {
             let (store, arrivals, end) =
@@ -140,11 +149,12 @@ impl Worker {
             is_static: self.is_static,
         };
         let mut executors = JoinSet::new();
+        if self.processors.is_empty() {
+            // Who runs beside it may still sleep on its arrivals.
+            shutdown.cancelled().await;
+        }
         for processor in self.processors {
-            let options = tidegate_cluster::Options {
-                stream: processor.stream.clone(),
-                group: processor.name.clone(),
-                partitions: processor.partitions,
+            let sharing = Sharing {
                 lease_ttl: self.options.lease_ttl,
                 release_grace: processor.settings.grace + RELEASE_MARGIN,
             };
@@ -155,7 +165,7 @@ impl Worker {
                 budget: budget.clone(),
                 metrics: self.metrics.clone(),
             });
-            executors.spawn(executor::run(shared, member, options, stop.clone()));
+            executors.spawn(executor::run(shared, member, sharing, stop.clone()));
         }
         let mut failure = None;
         while let Some(ended) = executors.join_next().await {

@@ -1,4 +1,4 @@
-//! A TCP proxy that misbehaves on command: it cuts, stalls, delays and refuses connections.
+//! A TCP proxy that misbehaves on command: it cuts, stalls, delays, divides and refuses.
 //!
 //! ```text
 //! client ──▶ listener ──▶ one task for each connection ──▶ the server
@@ -29,6 +29,9 @@ use crate::Error;
 /// The most bytes of a connection and a direction that are on their way inside the proxy.
 const CHUNK_BYTES_MAX: usize = 16 << 10;
 
+/// The moment between two pieces: long enough for the receiver to read the first by itself.
+const BETWEEN_PIECES: Duration = Duration::from_millis(1);
+
 /// One direction of a connection, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -55,6 +58,7 @@ struct Orders {
     server_port: u16,
     stalled: Option<Way>,
     delay: Duration,
+    piece_bytes_max: usize,
     is_refusing: bool,
     /// How often all connections were cut: one that began before the last time has to end.
     cuts: u64,
@@ -78,6 +82,7 @@ impl FaultProxy {
             server_port,
             stalled: None,
             delay: Duration::ZERO,
+            piece_bytes_max: CHUNK_BYTES_MAX,
             is_refusing: false,
             cuts: 0,
         });
@@ -124,6 +129,14 @@ impl FaultProxy {
         self.orders.send_modify(|it| it.delay = delay);
     }
 
+    /// Passes everything on in pieces of at most so many bytes, with a moment between two of them, so
+    /// that the other end has to put its messages together.
+    pub fn divide(&self, piece_bytes_max: usize) {
+        let piece_bytes_max = piece_bytes_max.clamp(1, CHUNK_BYTES_MAX);
+        self.orders
+            .send_modify(|it| it.piece_bytes_max = piece_bytes_max);
+    }
+
     /// Closes all open connections, and each new one at once.
     pub fn refuse(&self) {
         self.orders.send_modify(|it| {
@@ -132,11 +145,12 @@ impl FaultProxy {
         });
     }
 
-    /// Ends every stall, delay and refusal; what was stalled arrives now.
+    /// Ends every stall, delay, division and refusal; what was stalled arrives now.
     pub fn resume(&self) {
         self.orders.send_modify(|it| {
             it.stalled = None;
             it.delay = Duration::ZERO;
+            it.piece_bytes_max = CHUNK_BYTES_MAX;
             it.is_refusing = false;
         });
     }
@@ -198,9 +212,11 @@ async fn serve(mut client: TcpStream, orders: watch::Receiver<Orders>) {
         tokio::try_join!(requests, replies)
     };
     tokio::select! {
+        // First of all: what was stalled before a cut and is resumed after it must not arrive.
+        biased;
+        _cut = until_cut.wait_for(|orders| orders.cuts != cuts) => {}
         // Whoever is at the two ends sees the connection close; nobody else wants to know why.
         _ended = pass_on => {}
-        _cut = until_cut.wait_for(|orders| orders.cuts != cuts) => {}
     }
 }
 
@@ -216,19 +232,25 @@ async fn pump(
         passage(way, &mut orders).await?;
         let count = from.read(&mut chunk).await?;
         // A stall may have begun while nothing came.
-        let delay = passage(way, &mut orders).await?;
-        if !delay.is_zero() {
-            sleep(delay).await;
+        let now = passage(way, &mut orders).await?;
+        if !now.delay.is_zero() {
+            sleep(now.delay).await;
         }
-        match chunk.get(..count) {
+        let mut pieces = match chunk.get(..count) {
             None | Some([]) => return to.shutdown().await,
-            Some(bytes) => to.write_all(bytes).await?,
+            Some(bytes) => bytes.chunks(now.piece_bytes_max).peekable(),
+        };
+        while let Some(piece) = pieces.next() {
+            to.write_all(piece).await?;
+            if pieces.peek().is_some() {
+                sleep(BETWEEN_PIECES).await;
+            }
         }
     }
 }
 
-/// Waits until this direction is not stalled, and returns its delay.
-async fn passage(way: Way, orders: &mut watch::Receiver<Orders>) -> io::Result<Duration> {
+/// Waits until this direction is not stalled, and returns what holds then.
+async fn passage(way: Way, orders: &mut watch::Receiver<Orders>) -> io::Result<Orders> {
     let open = orders.wait_for(|orders| !orders.stalls(way)).await;
-    open.map(|orders| orders.delay).map_err(io::Error::other)
+    open.map(|orders| *orders).map_err(io::Error::other)
 }

@@ -126,6 +126,23 @@ async fn a_delay_holds_each_piece_back() {
 }
 
 #[tokio::test]
+async fn what_is_divided_arrives_in_pieces_and_whole() {
+    let (port, _heard) = server().await;
+    let proxy = FaultProxy::start(port).await.expect("a proxy");
+    let mut client = connect(&proxy).await;
+    assert_eq!(ask(&mut client, b'a').await, b'A');
+    proxy.divide(2);
+    client.write_all(b"divided").await.expect("written");
+    let (mut whole, mut piece) = (Vec::<u8>::new(), [0_u8; 7]);
+    while whole.len() < 7 {
+        let read = timeout(SOON, client.read(&mut piece)).await;
+        let count = read.expect("in time").expect("read");
+        whole.extend(piece.iter().take(count));
+    }
+    assert_eq!(whole, b"DIVIDED");
+}
+
+#[tokio::test]
 async fn a_refusal_closes_what_is_open_and_what_comes() {
     let (port, _heard) = server().await;
     let proxy = FaultProxy::start(port).await.expect("a proxy");

@@ -91,6 +91,7 @@ impl Stage<'_> {
             Fault::Cut { .. }
             | Fault::Stall { .. }
             | Fault::Delay { .. }
+            | Fault::Divide { .. }
             | Fault::Refuse { .. } => {
                 disturb(site, fault).await;
             }
@@ -207,6 +208,10 @@ async fn disturb(site: &Site, fault: &Fault) {
         }
         Fault::Delay { link, by, time } => {
             site.link(*link).delay(*by);
+            resume_after(site.link(*link), *time).await;
+        }
+        Fault::Divide { link, bytes, time } => {
+            site.link(*link).divide(*bytes);
             resume_after(site.link(*link), *time).await;
         }
         Fault::Refuse { link, time } => {

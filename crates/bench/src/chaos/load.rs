@@ -133,11 +133,13 @@ impl Load {
         }
     }
 
-    /// An account that others may refer to.
+    /// An account that others may refer to. It never was there before: a posting in another shard might
+    /// find that one and keep it from being deleted.
     fn parent(&mut self) -> Operation {
         let shard = self.random.random_range(0..SHARDS);
-        let change = self.new_row(Table::Account, shard);
-        self.parents.extend(change.key_of(Table::Account));
+        let key = (Table::Account, self.new_id(shard));
+        let change = Change::Insert(key, self.values(key, 1));
+        self.parents.push(key.1);
         self.single(&change)
     }
 
@@ -365,11 +367,6 @@ impl Change {
             Self::Insert(key, _) | Self::Update(key, _) | Self::Upsert(key, _) => *key,
             Self::Delete(key) => *key,
         }
-    }
-
-    fn key_of(&self, table: Table) -> Option<i64> {
-        let (of, id) = self.key();
-        (of == table).then_some(id)
     }
 }
 

@@ -93,6 +93,12 @@ pub(super) enum Fault {
         by: Duration,
         time: Duration,
     },
+    /// Everything comes in small pieces.
+    Divide {
+        link: Link,
+        bytes: usize,
+        time: Duration,
+    },
     /// Nobody is let in.
     Refuse { link: Link, time: Duration },
 }
@@ -166,10 +172,17 @@ fn fault(kind: u64, random: &mut StdRng) -> Fault {
             time: stall_time(random),
             is_cut: random.random_bool(0.6),
         },
-        9 => Fault::Delay {
-            link,
-            by: between(random, 5, 60),
-            time: between(random, 200, 1_500),
+        9 => match random.random_bool(0.5) {
+            true => Fault::Delay {
+                link,
+                by: between(random, 5, 60),
+                time: between(random, 200, 1_500),
+            },
+            false => Fault::Divide {
+                link,
+                bytes: random.random_range(1..=64),
+                time: between(random, 200, 1_500),
+            },
         },
         10 => Fault::Refuse {
             link,
@@ -234,6 +247,7 @@ impl Fault {
             Self::Cut { link }
             | Self::Stall { link, .. }
             | Self::Delay { link, .. }
+            | Self::Divide { link, .. }
             | Self::Refuse { link, .. } => Place::Link(*link),
         }
     }
@@ -252,6 +266,7 @@ impl Fault {
             Self::Cut { .. } => "connections cut",
             Self::Stall { .. } => "connections stalled",
             Self::Delay { .. } => "connections delayed",
+            Self::Divide { .. } => "connections in pieces",
             Self::Refuse { .. } => "connections refused",
         }
     }
@@ -299,6 +314,9 @@ impl fmt::Display for Fault {
                 write!(f, "{link}: {what} stalled for {time:?}{then}")
             }
             Self::Delay { link, by, time } => write!(f, "{link} slower by {by:?} for {time:?}"),
+            Self::Divide { link, bytes, time } => {
+                write!(f, "{link} in pieces of {bytes} bytes for {time:?}")
+            }
             Self::Refuse { link, time } => write!(f, "{link} refused for {time:?}"),
         }
     }
@@ -339,9 +357,9 @@ mod tests {
 
     #[test]
     fn rounds_in_a_row_have_every_kind_of_fault() {
-        let faults = (0..2 * KINDS).flat_map(|round| plan(5, round, LOAD));
+        let faults = (0..4 * KINDS).flat_map(|round| plan(5, round, LOAD));
         let kinds: BTreeSet<_> = faults.map(|scheduled| scheduled.fault.kind()).collect();
-        assert_eq!(kinds.len(), 12, "{kinds:?}");
+        assert_eq!(kinds.len(), 13, "{kinds:?}");
     }
 
     #[test]

@@ -55,6 +55,8 @@ use crate::sink::{Claim, LedgerRow, Sink, SinkTransaction, Unit};
 /// A PostgreSQL database as the drain's target.
 pub struct PostgresSink {
     pool: Pool,
+    /// One connection more, so that a busy pool isn't taken for a silent database.
+    probe: Pool,
     schema: Option<String>,
     description: String,
     may_fold: bool,
@@ -74,8 +76,16 @@ impl PostgresSink {
     )]
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self> {
         let (pool, config) = pool::open(url, &options)?;
+        let (probe, _) = pool::open(
+            url,
+            &PostgresOptions {
+                connections_max: 1,
+                ..options.clone()
+            },
+        )?;
         Ok(Self {
             pool,
+            probe,
             schema: options.schema,
             may_fold: options.may_fold,
             description: pool::describe(&config),
@@ -106,6 +116,10 @@ impl Sink for PostgresSink {
         schema::prepare(Session::begin(&self.pool).await?).await
     }
 
+    async fn ping(&self) -> Result<()> {
+        Session::begin(&self.probe).await?.commit().await
+    }
+
     async fn catalog(&self) -> Result<Arc<Catalog>> {
         let session = Session::begin(&self.pool).await?;
         let (catalog, quirks) = catalog::read(session, self.schema.as_deref()).await?;
@@ -123,6 +137,10 @@ impl Sink for PostgresSink {
         let session = Session::begin(&self.pool).await?;
         let transaction = PostgresTransaction::new(session, self.quirks(), self.may_fold);
         Ok(Box::new(transaction))
+    }
+
+    fn connections_max(&self) -> usize {
+        self.pool.status().max_size
     }
 
     async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>> {

@@ -185,9 +185,11 @@ impl Target<'_> {
         let room = match self.options.bound {
             Bound::HighWater(high_water) => self.room(wanted, high_water).await?,
             Bound::None | Bound::DropOldest(_) => wanted,
+            Bound::Closed => return Err(append::sealed(self.partition)),
         };
         let chunk = rest.get(..room).unwrap_or(rest);
-        let ids = chunk::append(self.server, &self.key, chunk, self.options.bound).await?;
+        let (server, bound) = (self.server, self.options.bound);
+        let ids = chunk::append(server, self.partition, &self.key, chunk, bound).await?;
         self.look_after_drops(chunk.len()).await;
         let first = |id| {
             Ok(Appended {
@@ -217,14 +219,14 @@ impl Target<'_> {
         )
         .await?;
         self.look_after_drops(chunk.len()).await;
-        let high_water = match self.options.bound {
-            Bound::HighWater(high_water) => high_water,
-            Bound::None | Bound::DropOldest(_) => 0,
+        let refusal = || match self.options.bound {
+            Bound::Closed => append::sealed(self.partition),
+            Bound::HighWater(high_water) => append::full(self.partition, held, high_water),
+            Bound::None | Bound::DropOldest(_) => append::full(self.partition, held, 0),
         };
-        let full = || append::full(self.partition, held, high_water);
         Ok(appended
             .into_iter()
-            .map(|appended| appended.ok_or_else(full))
+            .map(|appended| appended.ok_or_else(refusal))
             .collect())
     }
 

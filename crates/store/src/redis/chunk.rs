@@ -13,6 +13,7 @@ use rustis::resp::{CommandBuilder, cmd};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
 use super::Result;
+use super::failure::Failure;
 use super::keys::Keys;
 use super::script::Script;
 use super::server::{Raw, Server};
@@ -42,15 +43,18 @@ pub(super) fn len(placed: &[Placed<'_>]) -> usize {
 /// Appends a chunk, and returns the ids.
 pub(super) async fn append(
     server: &Server,
+    partition: &Partition,
     key: &str,
     chunk: &[Placed<'_>],
     bound: Bound,
 ) -> Result<Vec<EntryId>> {
+    let refused = |failure: Failure| failure.appending(partition);
     if let [(_, entry)] = chunk {
-        return Ok(vec![server.call(add(key, entry, bound)).await?.id()?]);
+        let added = server.call(add(key, entry, bound)).await;
+        return Ok(vec![added.map_err(refused)?.id()?]);
     }
     let commands = chunk.iter().map(|(_, entry)| add(key, entry, bound));
-    let ids: Vec<Id> = server.call_together(commands).await?;
+    let ids: Vec<Id> = server.call_together(commands).await.map_err(refused)?;
     if ids.len() != chunk.len() {
         return Err(other_number());
     }
@@ -96,6 +100,7 @@ pub(super) async fn append_once(
     let window_ms = options.idempotence.as_ref().map_or(0, Duration::as_millis);
     let (room_for, keep) = match options.bound {
         _ if is_full => ("0".to_owned(), 0),
+        Bound::Closed => ("0".to_owned(), 0),
         Bound::None => (String::new(), 0),
         Bound::HighWater(high_water) => (high_water.to_string(), 0),
         Bound::DropOldest(keep) => (String::new(), keep),
@@ -121,7 +126,10 @@ pub(super) async fn append_once(
             with_fields(head, entry)
         })
     };
-    let answers = server.run(script, arguments).await?.texts()?;
+    let answers = server.run(script, arguments).await;
+    let answers = answers
+        .map_err(|failure| failure.appending(partition))?
+        .texts()?;
     let Some((held, answers)) = answers.split_first() else {
         return Err(other_number());
     };

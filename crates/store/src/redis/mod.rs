@@ -209,6 +209,14 @@ impl Store for RedisStore {
         mark::clear(self, group, partition, name).await
     }
 
+    async fn seal(&self, partition: &Partition) -> Result<()> {
+        group::seal(self, partition).await
+    }
+
+    async fn groups(&self, partition: &Partition) -> Result<Vec<GroupName>> {
+        group::groups(self, partition).await
+    }
+
     async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {
         group::lag(self, group, partitions).await
     }

@@ -25,6 +25,7 @@ mod park;
 mod promise;
 mod read;
 mod reset;
+mod seal;
 mod site;
 mod trim;
 mod wait;
@@ -108,6 +109,15 @@ conformance! {
             without_a_window_a_request_id_is_not_looked_at,
             a_known_request_is_known_in_a_full_partition_too,
             options_that_make_no_sense_are_invalid_for_each_entry,
+        ];
+        seal: [
+            a_sealed_partition_refuses_and_keeps_what_it_has,
+            a_partition_that_nobody_appended_to_can_be_sealed,
+            a_sealed_partition_is_read_to_its_end_and_trimmed,
+            a_sealed_partition_answers_what_it_knows,
+            an_append_happens_before_the_seal_or_not_at_all,
+            the_groups_of_a_partition_are_named,
+            a_drains_partition_is_not_sealed,
         ];
         read: [
             unknown_stream_reads_empty,

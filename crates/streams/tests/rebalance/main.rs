@@ -10,6 +10,7 @@ mod feed;
 mod kills;
 mod leading;
 mod parking;
+mod repartitioning;
 mod restart;
 mod scaling;
 mod site;

@@ -162,7 +162,8 @@ fn scheduler(store: Arc<dyn Store>, worker: &Worker, lease_ttl: Duration) -> Sch
     };
     let schedules = schedules.into_iter().collect();
     let state = Arc::new(StateMap::new());
-    Scheduler::new(store, worker.id(), schedules, state, options).unwrap()
+    let scheduler = Scheduler::new(store, worker.id(), schedules, state, options);
+    scheduler.unwrap().with_arrivals(worker.arrivals())
 }
 
 /// What the functions of all partitions share.

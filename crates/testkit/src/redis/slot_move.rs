@@ -1,7 +1,7 @@
 //! A slot of a Cluster on its way from one master to another, step by step, as `redis-cli` moves it.
 //!
 //! ```text
-//! begin: IMPORTING, MIGRATING ─► move_keys: MIGRATE, key by key ─► finish: SETSLOT … NODE
+//! begin: IMPORTING, MIGRATING ─► move_keys: MIGRATE, some at a time ─► finish: SETSLOT … NODE
 //! ```
 //!
 //! In between the old master answers `ASK` for each key that it has no longer, or never had.
@@ -10,9 +10,9 @@ use super::cluster::not_ready;
 use super::dialogue;
 use crate::Error;
 
-/// How many keys are asked for at once.
+/// How many keys are asked for, and handed over, at once.
 const KEYS_AT_ONCE: usize = 100;
-/// How long the server may take to hand over a key, in milliseconds.
+/// How long the server may take to hand them over, in milliseconds.
 const MIGRATE_WITHIN_MS: u64 = 5_000;
 
 /// A slot that is being handed over.
@@ -57,10 +57,9 @@ impl SlotMove {
             if keys.is_empty() {
                 return Ok(moved);
             }
-            for key in &keys {
-                let migrate = format!("MIGRATE 127.0.0.1 {to} {key} 0 {MIGRATE_WITHIN_MS}");
-                ask(self.from, &migrate).await?;
-            }
+            let names = keys.join(" ");
+            let migrate = format!("MIGRATE 127.0.0.1 {to} \"\" 0 {MIGRATE_WITHIN_MS} KEYS {names}");
+            ask(self.from, &migrate).await?;
             moved += keys.len();
         }
     }

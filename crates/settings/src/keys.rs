@@ -7,6 +7,10 @@ use tidegate_drain::options::PARTITIONS_MAX;
 
 use super::settings::Settings;
 use super::slot::Slot;
+use super::tenant::TenantSettings;
+
+/// How the names of a tenant's settings begin; the tenant's id follows.
+pub(crate) const TENANTS: &str = "tenants.";
 
 /// The most connections to the sink.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -21,6 +25,14 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     /// Where its value lies, and what may be put there.
     pub(crate) slot: fn(&mut Settings) -> Slot<'_>,
+}
+
+/// A setting that each tenant has.
+pub(crate) struct TenantKey {
+    /// Its name within the tenant's section.
+    pub(crate) name: &'static str,
+    /// Where its value lies, and what may be put there.
+    pub(crate) slot: fn(&mut TenantSettings) -> Slot<'_>,
 }
 
 /// All settings, in the order in which they are shown.
@@ -77,6 +89,42 @@ pub(crate) const KEYS: &[Key] = &[
         name: "drain.grace",
         slot: |s| Slot::Time(&mut s.drain.grace, Duration::ZERO..=GRACE_MAX),
     },
+    Key {
+        name: "drain.on_store_lost",
+        slot: |s| Slot::OnStoreLost(&mut s.on_store_lost),
+    },
+    Key {
+        name: "console.listen",
+        slot: |s| Slot::Address(&mut s.console.listen),
+    },
+    Key {
+        name: "console.token",
+        slot: |s| Slot::Secret(&mut s.console.token),
+    },
+    Key {
+        name: "traces.otlp_url",
+        slot: |s| Slot::HttpUrl(&mut s.traces.otlp_url),
+    },
+];
+
+/// All settings of a tenant; what one doesn't have is as for everybody.
+pub(crate) const TENANT_KEYS: &[TenantKey] = &[
+    TenantKey {
+        name: "key_prefix",
+        slot: |t| Slot::KeyPrefix(&mut t.key_prefix),
+    },
+    TenantKey {
+        name: "sink_url",
+        slot: |t| Slot::OwnSinkUrl(&mut t.sink_url),
+    },
+    TenantKey {
+        name: "schema",
+        slot: |t| Slot::Schema(&mut t.schema),
+    },
+    TenantKey {
+        name: "connections",
+        slot: |t| Slot::OwnCount(&mut t.connections, 1..=CONNECTIONS_MAX),
+    },
 ];
 
 /// Says of an unknown name what was probably meant.
@@ -89,11 +137,23 @@ pub(crate) fn unknown(name: &str) -> String {
         .map(|(_, key)| key)
         .collect();
     if siblings.is_empty() {
-        return format!("{name} is unknown; the sections are [store], [sink] and [drain]");
+        return format!(
+            "{name} is unknown; the sections are [store], [sink], [drain], [console], \
+             [traces] and [tenants.<id>]"
+        );
     }
     format!(
         "{name} is unknown; the keys of [{section}] are {}",
         siblings.join(", ")
+    )
+}
+
+/// The same of a tenant's key.
+pub(crate) fn unknown_of_tenant(id: &str, key: &str) -> String {
+    let known: Vec<&str> = TENANT_KEYS.iter().map(|known| known.name).collect();
+    format!(
+        "{TENANTS}{id}.{key} is unknown; the keys of a tenant are {}",
+        known.join(", ")
     )
 }
 

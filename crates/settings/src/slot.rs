@@ -1,15 +1,17 @@
 //! Slots: the place of a setting, what may be put there, and how it is shown.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tidegate_drain::tenants::OnStoreLost;
 use tidegate_store::stream::NAME_BYTES_MAX;
 use tidegate_store::{StoreUrl, StreamName};
 
-use super::address::{SinkUrl, redact};
+use super::address::{HIDDEN, SinkUrl, redact};
 use super::given::Written;
 
 /// The most bytes that PostgreSQL allows a name to have.
@@ -31,6 +33,20 @@ pub(crate) enum Slot<'a> {
     Stream(&'a mut StreamName),
     /// The name of a schema; none for the database's own default.
     Schema(&'a mut Option<String>),
+    /// A tenant's own URL of a sink.
+    OwnSinkUrl(&'a mut Option<SecretString>),
+    /// A tenant's own number.
+    OwnCount(&'a mut Option<usize>, RangeInclusive<usize>),
+    /// What stands before a tenant's keys; empty for nothing.
+    KeyPrefix(&'a mut Option<String>),
+    /// An address of this machine, with its port.
+    Address(&'a mut Option<SocketAddr>),
+    /// A secret.
+    Secret(&'a mut Option<SecretString>),
+    /// The URL of a server that speaks HTTP.
+    HttpUrl(&'a mut Option<String>),
+    /// What follows when the store is lost.
+    OnStoreLost(&'a mut OnStoreLost),
 }
 
 /// Why a value was not taken.
@@ -48,9 +64,16 @@ impl Slot<'_> {
     /// # Errors
     /// A [`Refusal`]; the place is unchanged then.
     pub(crate) fn set(self, written: &Written) -> Result<(), Refusal> {
-        let is_url = matches!(self, Self::StoreUrl(_) | Self::SinkUrl(_));
+        let is_url = matches!(
+            self,
+            Self::StoreUrl(_) | Self::SinkUrl(_) | Self::OwnSinkUrl(_) | Self::HttpUrl(_)
+        );
+        let is_secret = matches!(self, Self::Secret(_));
         self.put(written).map_err(|allowed| Refusal {
-            shown: show_written(written, is_url),
+            shown: match is_secret {
+                true => HIDDEN.to_owned(),
+                false => show_written(written, is_url),
+            },
             allowed,
         })
     }
@@ -62,11 +85,9 @@ impl Slot<'_> {
                 StoreUrl::parse(url).map_err(|error| error.to_string())?;
                 *place = url.into();
             }
-            Self::SinkUrl(place) => {
-                let url = text(written).ok_or("use a URL in quotes")?;
-                SinkUrl::parse(url)?;
-                *place = url.into();
-            }
+            Self::SinkUrl(place) => *place = sink_url(written)?,
+            Self::OwnSinkUrl(place) => *place = Some(sink_url(written)?),
+            Self::OwnCount(place, bounds) => *place = Some(number(written, &bounds)?),
             Self::Count(place, bounds) => *place = number(written, &bounds)?,
             Self::Partitions(place, bounds) => *place = number(written, &bounds)?,
             Self::Time(place, bounds) => *place = duration(written, &bounds)?,
@@ -76,6 +97,32 @@ impl Slot<'_> {
                     .ok_or_else(|| {
                         format!("use 1 to {NAME_BYTES_MAX} letters, digits, '_', '-', '.' or ':'")
                     })?;
+            }
+            Self::KeyPrefix(place) => *place = Some(key_prefix(written)?),
+            Self::Address(place) => {
+                let address = text(written).and_then(|text| text.parse().ok());
+                let allowed = "use an IP address with a port, such as \"127.0.0.1:9000\"";
+                *place = Some(address.ok_or(allowed)?);
+            }
+            Self::Secret(place) => {
+                let secret = text(written).filter(|text| !text.is_empty());
+                *place = Some(secret.ok_or("use a text in quotes")?.into());
+            }
+            Self::HttpUrl(place) => {
+                let is_http =
+                    |url: &&str| url.starts_with("http://") || url.starts_with("https://");
+                let url = text(written).filter(is_http);
+                *place = Some(
+                    url.ok_or("use http://HOST:PORT or https://HOST")?
+                        .to_owned(),
+                );
+            }
+            Self::OnStoreLost(place) => {
+                *place = match text(written) {
+                    Some("wait") => OnStoreLost::Wait,
+                    Some("shut_down") => OnStoreLost::ShutDown,
+                    _ => return Err("use \"wait\" or \"shut_down\"".to_owned()),
+                };
             }
             Self::Schema(place) => {
                 let is_name = |name: &&str| !name.is_empty() && name.len() <= SCHEMA_BYTES_MAX;
@@ -96,9 +143,36 @@ impl Slot<'_> {
             Self::Partitions(count, _) => (**count).into(),
             Self::Time(time, _) => show_duration(**time).into(),
             Self::Stream(name) => name.as_str().into(),
-            Self::Schema(name) => name.as_deref().into(),
+            Self::Schema(name) | Self::KeyPrefix(name) => name.as_deref().into(),
+            Self::OwnSinkUrl(url) => {
+                let shown = url.as_ref().map(|url| redact(url.expose_secret()));
+                shown.into()
+            }
+            Self::OwnCount(count, _) => (**count).into(),
+            Self::Address(address) => address.map(|address| address.to_string()).into(),
+            Self::Secret(secret) => secret.as_ref().map(|_| HIDDEN).into(),
+            Self::HttpUrl(url) => url.as_deref().map(redact).into(),
+            Self::OnStoreLost(choice) => match choice {
+                OnStoreLost::Wait => "wait".into(),
+                OnStoreLost::ShutDown => "shut_down".into(),
+            },
         }
     }
+}
+
+fn sink_url(written: &Written) -> Result<SecretString, String> {
+    let url = text(written).ok_or("use a URL in quotes")?;
+    SinkUrl::parse(url)?;
+    Ok(url.into())
+}
+
+fn key_prefix(written: &Written) -> Result<String, String> {
+    text(written)
+        .filter(|prefix| prefix.is_empty() || StreamName::new(prefix).is_ok())
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            "use letters, digits, '_', '-', '.' or ':', or \"\" for no prefix".to_owned()
+        })
 }
 
 fn text(written: &Written) -> Option<&str> {

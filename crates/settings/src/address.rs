@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 /// What stands in the place of a password.
-const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 /// A parameter whose name holds one of these is taken for a secret.
 const SECRET_NAMES: [&str; 4] = ["pass", "secret", "token", "key"];
 
 /// Where the tables are.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SinkUrl {
+pub enum SinkUrl {
     /// A PostgreSQL server; the URL itself stays with the caller.
     Postgres,
     /// A SQLite file.
@@ -21,7 +21,7 @@ impl SinkUrl {
     ///
     /// # Errors
     /// What is allowed, for any other text.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         match text.split_once("://") {
             Some(("sqlite", "")) => Err("sqlite:// needs a file: sqlite://FILE".to_owned()),
             Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
@@ -33,7 +33,8 @@ impl SinkUrl {
 
 /// The URL without its passwords. It reads the text itself, because also a URL that no parser
 /// takes has to be shown in an error. In doubt it hides too much.
-pub(crate) fn redact(url: &str) -> String {
+#[must_use]
+pub fn redact(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         // Perhaps somebody forgot the scheme.
         return if url.contains(['@', ':', '=']) {

@@ -19,7 +19,7 @@ const ENV_SEPARATOR: &str = "__";
 
 /// Where a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// Nobody has set it.
     Default,
     /// This file.
@@ -89,24 +89,29 @@ pub(crate) fn from_file(file: Option<&Path>) -> Result<Vec<Given>, Error> {
     let origin = Origin::File(path.to_owned());
     let mut given = Vec::new();
     for (section, value) in table {
-        match value.kind {
-            ValueKind::Table(keys) => given.extend(keys.into_iter().map(|(key, value)| Given {
-                name: format!("{section}.{key}"),
-                value: Written::from(value),
-                origin: origin.clone(),
-            })),
-            _ => {
-                given.push(Given {
-                    name: section,
-                    value: value.into(),
-                    origin: origin.clone(),
-                });
-            }
-        }
+        flatten(section, value, &origin, &mut given);
     }
     // The parser's table has no order; mistakes are told in a stable one.
     given.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(given)
+}
+
+/// Names each value by its path. Within a section also an empty table counts: a tenant may have
+/// nothing of its own.
+fn flatten(name: String, value: Value, origin: &Origin, given: &mut Vec<Given>) {
+    match value.kind {
+        ValueKind::Table(keys) if !keys.is_empty() => {
+            for (key, value) in keys {
+                flatten(format!("{name}.{key}"), value, origin, given);
+            }
+        }
+        ValueKind::Table(_) if !name.contains('.') => {}
+        _ => given.push(Given {
+            name,
+            value: value.into(),
+            origin: origin.clone(),
+        }),
+    }
 }
 
 /// Takes the variables that are meant for us; adds to `mistakes` what can't be read.
