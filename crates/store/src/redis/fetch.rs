@@ -27,6 +27,8 @@ use crate::port::{Fetch, ReadLimit};
 
 /// The largest number of entries that the server takes for a limit.
 const COUNT_MAX: usize = 1 << 62;
+/// With how many bytes of room the texts of a reply are begun.
+const BUFFER_BYTES: usize = 32 << 10;
 /// Before the read; see there.
 const BEGIN: &str = include_str!("scripts/fetch_begin.lua");
 /// After the read; see there.
@@ -135,7 +137,8 @@ struct Parts {
 
 impl Parts {
     fn into_entries(self) -> Vec<Entry> {
-        let buffer = Bytes::from(self.buffer);
+        // The entries may be kept for long, so what the buffer has grown too large by is not.
+        let buffer = Bytes::copy_from_slice(&self.buffer);
         let ends = self.entries.iter().skip(1).map(|(_, first)| *first);
         let ends = ends.chain([self.texts.len()]);
         let entry = |((id, first), end): (&(EntryId, usize), usize)| {
@@ -234,6 +237,9 @@ impl<'de> Visitor<'de> for At<'_> {
             }
             Level::Text => {
                 let start = parts.buffer.len();
+                if start == 0 {
+                    parts.buffer.reserve(BUFFER_BYTES);
+                }
                 parts.buffer.extend_from_slice(bytes);
                 parts.texts.push(start..parts.buffer.len());
             }

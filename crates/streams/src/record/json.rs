@@ -26,7 +26,9 @@ pub fn encode_json<T: Serialize>(
     compression: Compression,
 ) -> Result<Vec<Field>, BoxError> {
     let value = compress(serde_json::to_vec(record)?, compression)?;
-    Ok(vec![(Bytes::from_static(DATA), value.into())])
+    // Without spare room, which bytes that are shared would have to remember, in memory of their own.
+    let value = Bytes::from(value.into_boxed_slice());
+    Ok(vec![(Bytes::from_static(DATA), value)])
 }
 
 /// Reads a record from the JSON under the field `data`. Part of what `#[derive(Record)]` writes.

@@ -25,6 +25,8 @@ const PARTITIONS: u32 = 1_000;
 const BUDGET_BYTES: u64 = 16 << 20;
 /// The records are this many times the budget, so a worker that did not keep to it would show.
 const TIMES_BUDGET: u64 = 3;
+/// What an entry costs besides its bytes, about.
+const ENTRY_OVERHEAD_BYTES: u64 = 256;
 /// Looks in a row, [`LOOK_PAUSE`] apart, at which nothing more was read.
 const QUIET_LOOKS: u32 = 10;
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
@@ -67,7 +69,8 @@ impl Site {
             fields: vec![field],
         };
         let sender = Sender::new(self.store.clone(), spec.clone()).expect("a sender");
-        let records = TIMES_BUDGET * BUDGET_BYTES / entry_bytes as u64;
+        let one = entry_bytes as u64 + ENTRY_OVERHEAD_BYTES;
+        let records = TIMES_BUDGET * BUDGET_BYTES / one;
         let records = usize::try_from(records).expect("a number");
         for answer in sender.send_many(vec![record; records]).await {
             answer.expect("sent");
@@ -143,4 +146,9 @@ async fn a_stalled_worker_stays_within_its_bound(entry_bytes: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_worker_with_a_thousand_partitions_of_records_stays_within_its_bound() {
     a_stalled_worker_stays_within_its_bound(1_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_worker_with_a_thousand_partitions_of_small_records_stays_within_its_bound() {
+    a_stalled_worker_stays_within_its_bound(100).await;
 }
