@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::catalog::Catalog;
 use crate::error::Result;
+use crate::options::Options;
 use crate::sink::Sink;
 
 /// For how long an unknown name is believed to be unknown: a stream full of unknown names must not
@@ -33,13 +34,13 @@ impl Catalogs {
     }
 
     /// The catalog, read from the sink if there is none.
-    pub(crate) async fn latest(&self, sink: &dyn Sink) -> Result<Arc<Catalog>> {
+    pub(crate) async fn latest(&self, sink: &dyn Sink, options: &Options) -> Result<Arc<Catalog>> {
         let mut latest = self.latest.lock().await;
         if let Some(catalog) = &*latest {
             return Ok(catalog.clone());
         }
         let read_at_ms = self.elapsed_ms();
-        let catalog = sink.catalog().await?;
+        let catalog = options.catalog(sink).await?;
         self.read_at_ms.store(read_at_ms, Ordering::Relaxed);
         *latest = Some(catalog.clone());
         Ok(catalog)

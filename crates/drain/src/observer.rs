@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidegate_store::EntryId;
+
 use crate::apply::{Settled, Step};
 
 /// What a committed transaction did.
@@ -15,6 +17,22 @@ pub struct Batch {
     pub delays_ms: Vec<u64>,
 }
 
+/// A log that had lost entries which were settled already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepBack {
+    /// The shard.
+    pub shard: u32,
+    /// Where the ledger is.
+    pub position: EntryId,
+    /// Where the log was when it was looked at.
+    pub last_id: EntryId,
+    /// How many new entries had ids that were settled, or came after such ones, and were appended
+    /// again.
+    pub carried: u64,
+    /// How many entries are older than the ledger's memory, and were taken for settled.
+    pub forgotten: u64,
+}
+
 /// Is told what happens. The calls are made by the shard itself, before its next step, so they
 /// must be quick.
 pub trait Observer: fmt::Debug + Send + Sync {
@@ -23,6 +41,10 @@ pub trait Observer: fmt::Debug + Send + Sync {
 
     /// A transaction was committed.
     fn committed(&self, _batch: &Batch) {}
+
+    /// The log had stepped back behind the ledger: it has lost entries that it had acknowledged.
+    /// By now its ids go on behind what is settled. Somebody should look at how the log fails over.
+    fn stepped_back(&self, _step_back: &StepBack) {}
 
     /// A transaction was rolled back because the ledger had moved.
     fn fenced(&self, _shard: u32) {}

@@ -29,6 +29,7 @@ use crate::observer::{Batch, Observer};
 use crate::options::Options;
 use crate::outage::{Backoff, Outage};
 use crate::sink::{Claim, Sink};
+use crate::stepback;
 
 /// How long an idle shard sleeps when nothing wakes it.
 const IDLE_MAX: Duration = Duration::from_secs(5);
@@ -61,6 +62,7 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         rules: shared.options.rules(),
         parent_retry: PARENT_RETRY_MIN,
         parent_retry_at: Instant::now(),
+        way: 0,
     };
     let ended = tokio::select! {
         () = owned.lost().cancelled() => Ok(()),
@@ -88,6 +90,8 @@ struct Shard<'a> {
     rules: Rules,
     parent_retry: Duration,
     parent_retry_at: Instant,
+    /// Which way led to the store when the shard was claimed.
+    way: u64,
 }
 
 impl Shard<'_> {
@@ -111,6 +115,8 @@ impl Shard<'_> {
                     self.shared.observer.fenced(self.lease.partition.index);
                     continue;
                 }
+                // Claiming again looks at what is behind the new connection.
+                Error::StoreChanged => continue,
                 error if error.is_worth_waiting() => self.shared.outage.begins(error),
                 _ => return Err(error),
             }
@@ -126,11 +132,20 @@ impl Shard<'_> {
     /// Claims the ledger and drains from what it says, until an error or a request to stop.
     async fn drain_from_ledger(&mut self, backoff: &mut Backoff) -> Result<()> {
         let mut claim = self.claim().await?;
-        let catalog = self.shared.catalogs.latest(&*self.shared.sink).await?;
+        let catalog = {
+            let Shared {
+                catalogs,
+                sink,
+                options,
+                ..
+            } = self.shared;
+            catalogs.latest(&**sink, options).await?
+        };
         let mut ahead = self.read(claim.position).await?;
         let mut unacknowledged = Some(claim.position).filter(|id| *id != EntryId::ZERO);
         self.shared.outage.is_over();
         while !self.stop.is_cancelled() {
+            self.require_same_way()?;
             self.apply_waiting(&mut claim, &catalog).await?;
             if ahead.is_empty() {
                 self.shared.outage.is_over();
@@ -139,6 +154,9 @@ impl Shard<'_> {
                 }
                 self.sleep(&claim).await;
                 ahead = self.read(claim.position).await?;
+                if ahead.is_empty() {
+                    self.require_no_step_back(claim.position).await?;
+                }
                 continue;
             }
             let room = self
@@ -181,7 +199,9 @@ impl Shard<'_> {
         }
     }
 
-    async fn claim(&self) -> Result<Claim> {
+    async fn claim(&mut self) -> Result<Claim> {
+        // Before anything is asked, so that whatever changes after it is noticed.
+        self.way = self.shared.store.reconnections();
         let Shared {
             store,
             sink,
@@ -196,14 +216,32 @@ impl Shard<'_> {
         let preceding = lag.appended.saturating_sub(lag.held);
         let mut claim = sink.claim(shard, self.lease.epoch, preceding).await?;
         claim.held.wake_orphans();
-        if lag.last_id < claim.position {
-            error!(%shard, position = %claim.position, last_id = %lag.last_id,
-                "the stream has stepped back behind the ledger: the store has lost entries that it \
-                 had acknowledged; what the ledger has settled is not applied again, but a new \
-                 entry is read only once its id is larger than the position");
+        let found = (claim.position, lag);
+        let step_back = stepback::mend(&**store, &**sink, options, &self.lease, found).await?;
+        if let Some(step_back) = step_back {
+            self.shared.observer.stepped_back(&step_back);
         }
         debug!(%shard, epoch = %self.lease.epoch, position = %claim.position, "claimed");
         Ok(claim)
+    }
+
+    /// Behind a new connection may be a server that lacks what was read before.
+    fn require_same_way(&self) -> Result<()> {
+        if self.shared.store.reconnections() == self.way {
+            return Ok(());
+        }
+        Err(Error::StoreChanged)
+    }
+
+    /// For a log that steps back on the same connection: while nothing comes, it is looked at.
+    async fn require_no_step_back(&self, position: EntryId) -> Result<()> {
+        let group = self.shared.options.group()?;
+        let shard = std::slice::from_ref(&self.lease.partition);
+        let lag = self.shared.store.lag(&group, shard).await?;
+        if lag.first().is_none_or(|lag| lag.last_id >= position) {
+            return Ok(());
+        }
+        Err(Error::StoreChanged)
     }
 
     async fn read(&self, after: EntryId) -> Result<Vec<Entry>> {
@@ -250,6 +288,7 @@ impl Shard<'_> {
 
     /// Tells the store what is committed, and frees what no group needs any more.
     async fn acknowledge(&self, through: EntryId) -> Result<()> {
+        self.require_same_way()?;
         self.shared
             .store
             .acknowledge_through(&self.lease, through)

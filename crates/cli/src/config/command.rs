@@ -28,6 +28,7 @@ async fn check(config: &Config, connect: bool, json: bool) -> miette::Result<()>
         let ends = connect::open(&config.settings).await?;
         ends.store.ping().await.map_err(failure::store)?;
         let catalog = ends.sink.catalog().await.map_err(failure::drain)?;
+        super::tables::check(&config.settings, &*ends.sink).await?;
         if catalog.tables().next().is_none() {
             let sink = ends.sink.describe();
             progress::warn(&format!(
@@ -72,6 +73,14 @@ fn show(mut config: Config, json: bool) -> miette::Result<()> {
         object.insert(
             key.name.to_owned(),
             json!({ "value": value, "origin": kind, "source": source }),
+        );
+    }
+    for (key, value, origin) in super::tables::shown(&config.settings) {
+        let text = value.as_str().unwrap_or("-").to_owned();
+        table.row([key.clone(), text, origin.clone()]);
+        object.insert(
+            key,
+            json!({ "value": value, "origin": "file", "source": origin }),
         );
     }
     if json {

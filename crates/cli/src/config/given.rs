@@ -14,6 +14,10 @@ use super::Error;
 pub(crate) const FILE_DEFAULT: &str = "tidegate.toml";
 /// How an environment variable begins that overrides a setting.
 const ENV_PREFIX: &str = "TIDEGATE__";
+/// The section under which each table has a section of its own.
+const TABLES: &str = "drain.tables";
+/// How the names of these begin.
+const TABLES_PREFIX: &str = "drain.tables.";
 /// Stands between the section and the key in the name of a variable.
 const ENV_SEPARATOR: &str = "__";
 
@@ -90,11 +94,11 @@ pub(crate) fn from_file(file: Option<&Path>) -> Result<Vec<Given>, Error> {
     let mut given = Vec::new();
     for (section, value) in table {
         match value.kind {
-            ValueKind::Table(keys) => given.extend(keys.into_iter().map(|(key, value)| Given {
-                name: format!("{section}.{key}"),
-                value: Written::from(value),
-                origin: origin.clone(),
-            })),
+            ValueKind::Table(keys) => {
+                for (key, value) in keys {
+                    flatten(&format!("{section}.{key}"), value, &origin, &mut given);
+                }
+            }
             _ => {
                 given.push(Given {
                     name: section,
@@ -107,6 +111,22 @@ pub(crate) fn from_file(file: Option<&Path>) -> Result<Vec<Given>, Error> {
     // The parser's table has no order; mistakes are told in a stable one.
     given.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(given)
+}
+
+/// Takes a value, or where tables stand under the key, each of their settings.
+fn flatten(name: &str, value: Value, origin: &Origin, given: &mut Vec<Given>) {
+    match value.kind {
+        ValueKind::Table(keys) if name == TABLES || name.starts_with(TABLES_PREFIX) => {
+            for (key, value) in keys {
+                flatten(&format!("{name}.{key}"), value, origin, given);
+            }
+        }
+        _ => given.push(Given {
+            name: name.to_owned(),
+            value: value.into(),
+            origin: origin.clone(),
+        }),
+    }
 }
 
 /// Takes the variables that are meant for us; adds to `mistakes` what can't be read.

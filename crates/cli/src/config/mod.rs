@@ -10,6 +10,7 @@
 //! * [`given`] reads what somebody has written, and where,
 //! * [`keys`] lists every setting there is,
 //! * [`slot`] checks a value and puts it into its place,
+//! * [`tables`] does both for the policies of tables, whose keys the user names,
 //! * [`settings`] is what the rest of the program works with,
 //! * [`address`] reads and redacts URLs, which are secrets,
 //! * [`command`] is `tidegate config`.
@@ -23,6 +24,7 @@ mod given;
 mod keys;
 mod settings;
 mod slot;
+pub(crate) mod tables;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -103,6 +105,16 @@ impl Config {
     }
 
     fn take(&mut self, given: Given, mistakes: &mut Vec<String>) {
+        if let Some(key) = tables::split(&given.name) {
+            let taken = tables::set(&mut self.settings, key, &given.value, &given.origin);
+            mistakes.extend(taken.err().map(|refusal| {
+                format!(
+                    "{} = {} ({}): {}",
+                    given.name, refusal.shown, given.origin, refusal.allowed
+                )
+            }));
+            return;
+        }
         let Some(key) = KEYS.iter().find(|key| key.name == given.name) else {
             mistakes.push(format!("{}: {}", given.origin, keys::unknown(&given.name)));
             return;

@@ -1,5 +1,7 @@
 //! The settings that the program works with, and their defaults.
 
+use std::collections::BTreeMap;
+
 use secrecy::SecretString;
 use tidegate_drain::{Options, PostgresOptions};
 use tidegate_store::StreamName;
@@ -22,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) postgres: PostgresOptions,
     /// How the stream is drained.
     pub(crate) drain: Options,
+    /// Where the settings of `[drain.tables.…]` come from, by key.
+    pub(crate) policy_origins: BTreeMap<String, String>,
 }
 
 impl Default for Settings {
@@ -36,6 +40,7 @@ impl Default for Settings {
             sink_url: URL_DEFAULT.into(),
             postgres: PostgresOptions::default(),
             drain: Options::new(stream, PARTITIONS_DEFAULT),
+            policy_origins: BTreeMap::new(),
         }
     }
 }

@@ -4,5 +4,6 @@
 
 mod bad_input;
 mod crash_points;
+mod failover;
 mod fencing;
 mod support;

@@ -9,6 +9,7 @@
 
 mod append;
 mod fencing;
+mod forward;
 mod group;
 mod lag;
 mod lease;
@@ -115,6 +116,11 @@ conformance! {
         an_owner_whose_lease_has_ended_cannot_fetch,
         another_worker_with_the_same_epoch_cannot_acknowledge,
         an_older_epoch_of_the_same_worker_cannot_acknowledge;
+    forward:
+        new_entries_are_carried_behind_what_is_settled,
+        what_came_after_a_carried_entry_stays_after_it,
+        an_empty_partition_goes_on_behind_what_is_settled,
+        a_stale_owner_moves_no_ids;
     trim:
         trim_deletes_what_every_group_has_acknowledged,
         trim_spares_what_a_slower_group_has_not_acknowledged,

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::args::RunArgs;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::connect::{self, Ends};
 use crate::{failure, output, signals};
 
@@ -44,6 +44,7 @@ pub(crate) async fn run(args: &RunArgs, settings: &Settings) -> miette::Result<E
         ends = connect::open(settings) => ends?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
+    config::tables::check(settings, &*ends.sink).await?;
     let options = &settings.drain;
     let sink = ends.sink.describe();
     info!(stream = %options.stream, partitions = options.partitions, %sink, "draining");
