@@ -1,6 +1,7 @@
 //! Who watches the drain: metrics, the command line, tests that stop it between two steps.
 
 use std::fmt;
+use std::time::Duration;
 
 use tidegate_store::EntryId;
 
@@ -15,6 +16,25 @@ pub struct Batch {
     pub settled: Settled,
     /// For each entry that was read for it, the time from append to commit in milliseconds.
     pub delays_ms: Vec<u64>,
+    /// Everything in the shard up to here is settled.
+    pub through: EntryId,
+    /// How it was read and written; none where held entries were tried again.
+    pub pace: Option<Pace>,
+}
+
+/// How fast the drain is going, and what it has chosen because of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The most entries that the shard reads next.
+    pub batch_entries_max: usize,
+    /// From the first look at the entries to the commit's answer.
+    pub took: Duration,
+    /// How long the database took to answer the commit alone.
+    pub answer: Duration,
+    /// Shards of the process that are at work now, this one included.
+    pub shards_at_work: usize,
+    /// The most of them that are let work at once at present.
+    pub shards_at_work_max: usize,
 }
 
 /// A log that had lost entries which were settled already.

@@ -1,7 +1,7 @@
 //! The loop of one shard: from its lease to its last batch.
 //!
 //! ```text
-//! lease ─► claim ─► read ahead ─► apply (one transaction) ─► acknowledge ─► trim
+//! lease ─► claim ─► turn ─► read ─► apply (one transaction) ─► acknowledge ─► trim
 //!            ▲          │                                                     │
 //!            └── error ─┴──────────────── next batch ◄────────────────────────┘
 //! ```
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_cluster::{Arrivals, Handle, OwnedLease};
-use tidegate_store::{Entry, EntryId, Lease, Store};
+use tidegate_store::{Entry, EntryId, Lease, ReadLimit, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -25,14 +25,19 @@ use crate::apply::{Context, Rules, Settled, Step, apply_entries, apply_waiting};
 use crate::catalog::Catalog;
 use crate::catalogs::Catalogs;
 use crate::error::{Error, Result};
-use crate::observer::{Batch, Observer};
+use crate::gate::{Gate, Turn};
+use crate::observer::{Batch, Observer, Pace};
 use crate::options::Options;
 use crate::outage::{Backoff, Outage};
+use crate::pace::BatchSize;
 use crate::sink::{Claim, Sink};
 use crate::stepback;
+use crate::stopwatch::Stopwatch;
 
 /// How long an idle shard sleeps when nothing wakes it.
 const IDLE_MAX: Duration = Duration::from_secs(5);
+/// After so long a sleep a shard looks whether the log has stepped back, which nothing wakes it for.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
 /// The first pause before entries that wait for a parent row are tried again.
 const PARENT_RETRY_MIN: Duration = Duration::from_millis(20);
 /// The longest such pause.
@@ -43,6 +48,7 @@ const PARENT_RETRY_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) gate: Gate,
     pub(crate) options: Options,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) catalogs: Catalogs,
@@ -60,6 +66,7 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         lease: owned.lease().clone(),
         stop: owned.release_requested().clone(),
         rules: shared.options.rules(),
+        size: BatchSize::new(shared.options.batch_max),
         parent_retry: PARENT_RETRY_MIN,
         parent_retry_at: Instant::now(),
         way: 0,
@@ -88,6 +95,7 @@ struct Shard<'a> {
     lease: Lease,
     stop: CancellationToken,
     rules: Rules,
+    size: BatchSize,
     parent_retry: Duration,
     parent_retry_at: Instant,
     /// Which way led to the store when the shard was claimed.
@@ -141,20 +149,28 @@ impl Shard<'_> {
             } = self.shared;
             catalogs.latest(&**sink, options).await?
         };
-        let mut ahead = self.read(claim.position).await?;
+        let mut ahead = Vec::new();
         let mut unacknowledged = Some(claim.position).filter(|id| *id != EntryId::ZERO);
         self.shared.outage.is_over();
         while !self.stop.is_cancelled() {
+            let mut turn = tokio::select! {
+                turn = self.shared.gate.enter() => turn,
+                () = self.stop.cancelled() => break,
+            };
             self.require_same_way()?;
-            self.apply_waiting(&mut claim, &catalog).await?;
+            turn.work(self.apply_waiting(&mut claim, &catalog)).await?;
             if ahead.is_empty() {
+                ahead = self.read(claim.position).await?;
+            }
+            if ahead.is_empty() {
+                drop(turn);
                 self.shared.outage.is_over();
                 if let Some(position) = unacknowledged.take() {
                     self.acknowledge(position).await?;
                 }
+                let slept_since = Instant::now();
                 self.sleep(&claim).await;
-                ahead = self.read(claim.position).await?;
-                if ahead.is_empty() {
+                if slept_since.elapsed() >= LOOK_AFTER {
                     self.require_no_step_back(claim.position).await?;
                 }
                 continue;
@@ -172,24 +188,14 @@ impl Shard<'_> {
                 });
             }
             let batch = std::mem::take(&mut ahead);
-            let ids: Vec<EntryId> = batch.iter().map(|entry| entry.id).collect();
-            let last = ids.last().copied().unwrap_or(claim.position);
-            let (settled, next, acknowledged) = tokio::join!(
-                self.apply(&mut claim, &catalog, batch),
-                self.read(last),
-                async {
-                    match unacknowledged {
-                        Some(position) => self.acknowledge(position).await,
-                        None => Ok(()),
-                    }
-                },
-            );
-            let settled = settled?;
-            self.report(&ids, settled);
+            let (next, acknowledged) = self
+                .settle(&mut turn, &mut claim, &catalog, batch, unacknowledged)
+                .await?;
+            drop(turn);
             backoff.reset();
             self.shared.outage.is_over();
             acknowledged?;
-            unacknowledged = Some(last);
+            unacknowledged = Some(claim.position);
             ahead = next?;
         }
         // What is committed is trimmed by the next owner if it can't be now.
@@ -197,6 +203,38 @@ impl Shard<'_> {
             Some(position) => self.acknowledge(position).await,
             None => Ok(()),
         }
+    }
+
+    /// Settles a batch; meanwhile the next one is read and the one before is acknowledged, and how
+    /// these went is answered beside.
+    async fn settle(
+        &mut self,
+        turn: &mut Turn<'_>,
+        claim: &mut Claim,
+        catalog: &Catalog,
+        batch: Vec<Entry>,
+        unacknowledged: Option<EntryId>,
+    ) -> Result<(Result<Vec<Entry>>, Result<()>)> {
+        let ids: Vec<EntryId> = batch.iter().map(|entry| entry.id).collect();
+        let last = ids.last().copied().unwrap_or(claim.position);
+        let stopwatch = Stopwatch::start();
+        let work = async {
+            tokio::join!(
+                self.apply(claim, catalog, batch, &stopwatch),
+                self.read_ahead(last),
+                async {
+                    match unacknowledged {
+                        Some(position) => self.acknowledge(position).await,
+                        None => Ok(()),
+                    }
+                },
+            )
+        };
+        let (settled, next, acknowledged) = turn.work(work).await;
+        let settled = settled?;
+        let pace = self.learn(ids.len(), &stopwatch);
+        self.report(&ids, settled, last, Some(pace));
+        Ok((next, acknowledged))
     }
 
     async fn claim(&mut self) -> Result<Claim> {
@@ -244,13 +282,26 @@ impl Shard<'_> {
         Err(Error::StoreChanged)
     }
 
+    /// Reads the next batch while one is being written, unless others wait for their turn: then
+    /// they are what keeps the database busy, and this shard goes to the end of the line.
+    async fn read_ahead(&self, after: EntryId) -> Result<Vec<Entry>> {
+        if self.shared.gate.is_crowded() {
+            return Ok(Vec::new());
+        }
+        self.read(after).await
+    }
+
     async fn read(&self, after: EntryId) -> Result<Vec<Entry>> {
-        let limit = self.shared.options.read_limit();
+        let limit = ReadLimit {
+            entries: self.size.entries(),
+            ..self.shared.options.read_limit()
+        };
         let entries = self
             .shared
             .store
             .read_after(&self.lease.partition, after, limit)
             .await?;
+        self.require_same_way()?;
         if !entries.is_empty() {
             self.step(Step::Read);
         }
@@ -262,8 +313,12 @@ impl Shard<'_> {
         claim: &mut Claim,
         catalog: &Catalog,
         batch: Vec<Entry>,
+        stopwatch: &Stopwatch,
     ) -> Result<Settled> {
-        let on_step = |step| self.step(step);
+        let on_step = |step| {
+            stopwatch.step(step);
+            self.step(step);
+        };
         let context = self.context(catalog, &on_step);
         apply_entries(&context, &*self.shared.sink, self.lease.epoch, claim, batch).await
     }
@@ -277,7 +332,7 @@ impl Shard<'_> {
         let on_step = |step| self.step(step);
         let context = self.context(catalog, &on_step);
         let settled = apply_waiting(&context, &*self.shared.sink, self.lease.epoch, claim).await?;
-        self.report(&[], settled);
+        self.report(&[], settled, claim.position, None);
         self.parent_retry = match settled.applied {
             0 => (self.parent_retry * 2).min(PARENT_RETRY_MAX),
             _ => PARENT_RETRY_MIN,
@@ -331,7 +386,28 @@ impl Shard<'_> {
         self.shared.observer.step(self.lease.partition.index, step);
     }
 
-    fn report(&self, settled_ids: &[EntryId], settled: Settled) {
+    /// Adapts batch size and number of shards at work to what a batch of so many entries took.
+    fn learn(&mut self, entries: usize, stopwatch: &Stopwatch) -> Pace {
+        let gate = &self.shared.gate;
+        let (took, answer) = (stopwatch.took(), stopwatch.answer());
+        self.size.learn(entries, took, answer);
+        gate.learn(entries as u64);
+        Pace {
+            batch_entries_max: self.size.entries(),
+            took,
+            answer,
+            shards_at_work: gate.at_work(),
+            shards_at_work_max: gate.limit(),
+        }
+    }
+
+    fn report(
+        &self,
+        settled_ids: &[EntryId],
+        settled: Settled,
+        through: EntryId,
+        pace: Option<Pace>,
+    ) {
         let shard = self.lease.partition.index;
         let now_ms = now_ms();
         let delays_ms = settled_ids.iter().map(|id| now_ms.saturating_sub(id.ms));
@@ -339,6 +415,8 @@ impl Shard<'_> {
             shard,
             settled,
             delays_ms: delays_ms.collect(),
+            through,
+            pace,
         };
         self.shared.observer.committed(&batch);
     }

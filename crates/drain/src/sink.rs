@@ -164,6 +164,11 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Begins a transaction. Dropped without a commit, it is rolled back.
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>>;
 
+    /// How many shards of a process may be at work at once: about as many as it has connections.
+    fn connections_max(&self) -> usize {
+        1
+    }
+
     /// The ledger of a stream, by shard; shards never claimed are absent.
     async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>>;
 

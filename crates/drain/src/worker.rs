@@ -17,11 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogs::Catalogs;
 use crate::error::{Error, Result};
+use crate::gate::Gate;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::outage::{Backoff, Outage};
+use crate::pace::InFlight;
 use crate::shard::{self, Shared};
 use crate::sink::Sink;
+
+/// How many shards are at work before the database's answers tell how many are right.
+const SHARDS_AT_WORK_FIRST: usize = 3;
 
 /// Drains the shards of one stream that this process gets to own.
 #[derive(Debug)]
@@ -41,7 +46,9 @@ impl Worker {
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         options.check()?;
+        let connections = sink.connections_max();
         let shared = Shared {
+            gate: Gate::new(InFlight::new(SHARDS_AT_WORK_FIRST, connections)),
             store,
             sink,
             options,
@@ -67,6 +74,7 @@ impl Worker {
         let options = tidegate_cluster::Options {
             stream: shared.options.stream.clone(),
             group: shared.options.group()?,
+            first_partition: 0,
             partitions: shared.options.partitions,
             lease_ttl: shared.options.lease_ttl,
             release_grace: shared.options.grace,

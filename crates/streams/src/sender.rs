@@ -1,12 +1,17 @@
 //! Sending: from records to entries in their partitions.
 //!
 //! ```text
-//! record ─► encode ─► key ─► partition ─► append, a chunk of entries at a time ─► id, for each
+//! record ─► key ─► partition ─► portion ─► encode ─► append ─► id, for each
+//!                                  └────── the next one, while the server takes this one
 //! ```
 //!
+//! A portion is all that goes to some of the partitions, so that portions need not wait for each
+//! other: client and server work at the same time.
+//!
 //! The beginning of the flow. Records with one key go to one partition in the order in which they
-//! were given, so where the store falters a partition has a prefix of them, never a gap. If the
-//! process dies here, such a prefix is what remains; nothing is kept in memory for later.
+//! were given, so where the store falters a partition has a prefix of them, never a gap. Where the
+//! stream has got other partitions, the store refuses, and what it refused goes there, in order.
+//! If the process dies here, such a prefix is what remains; nothing is kept in memory for later.
 
 use std::collections::HashSet;
 use std::marker::PhantomData;
@@ -14,12 +19,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tidegate_store::{
-    AppendOptions, Appended, EntryId, Error as Failure, NewEntry, Store, StreamName,
+    AppendOptions, Appended, Bound, EntryId, Error as Failure, NewEntry, Store, StreamName,
 };
 use uuid::Uuid;
 
+use crate::layout::{Generation, Layout};
 use crate::record::Record;
+use crate::route::Route;
 use crate::spec::StreamSpec;
 use crate::trace::TraceParent;
 use crate::{Error, Result};
@@ -27,6 +36,9 @@ use crate::{Error, Result};
 /// How many records are encoded and appended at once, which bounds the memory of a large send beyond
 /// the records themselves.
 const CHUNK_RECORDS_MAX: usize = 4_096;
+/// A portion of a chunk ends with the partition that brings it to so many records: few enough that
+/// the server has something to do soon, and enough that an append costs little beside them.
+const PORTION_RECORDS: usize = 200;
 
 /// Sends records of one type to one stream.
 #[derive(Debug)]
@@ -35,6 +47,7 @@ pub struct Sender<R> {
     spec: StreamSpec,
     options: AppendOptions,
     name: StreamName,
+    route: Route,
     /// Where the next record without a key goes. It begins at random, so that many short-lived
     /// programs that send a record each don't all choose the same partition.
     turn: AtomicU32,
@@ -63,6 +76,42 @@ impl<R> From<R> for Outgoing<R> {
     }
 }
 
+impl<R> Outgoing<R> {
+    fn as_ref(&self) -> Outgoing<&R> {
+        Outgoing {
+            record: &self.record,
+            request_id: self.request_id.clone(),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+/// Where a record of a chunk goes. Ordered by partition, and within one as the records were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Slot {
+    partition: u32,
+    /// Its place in the chunk.
+    place: usize,
+}
+
+/// The portions of a chunk's records, which lie in the order of their partitions.
+fn portions(slots: &[Slot]) -> impl Iterator<Item = &[Slot]> {
+    let mut rest = slots;
+    std::iter::from_fn(move || {
+        let in_partitions = rest.chunk_by(|one, next| one.partition == next.partition);
+        let mut len = 0;
+        for of_partition in in_partitions {
+            len += of_partition.len();
+            if len >= PORTION_RECORDS {
+                break;
+            }
+        }
+        let (portion, later) = rest.split_at_checked(len)?;
+        rest = later;
+        (!portion.is_empty()).then_some(portion)
+    })
+}
+
 /// Which records of one call can still be sent, so that a partition has no gap.
 #[derive(Default)]
 struct Closed {
@@ -83,7 +132,7 @@ impl Closed {
             Ok(_) => {}
             // Appended, or never to be: what comes after it leaves no gap.
             Err(Error::Store(Failure::NotDurable { .. } | Failure::Invalid(_))) => {}
-            Err(Error::Store(Failure::Full { .. })) => {
+            Err(refusal) if is_refused(refusal) => {
                 self.partitions.insert(partition);
             }
             Err(_) => self.all = true,
@@ -100,8 +149,9 @@ impl<R: Record> Sender<R> {
         let name = spec.name()?;
         let (turn, _) = Uuid::new_v4().as_u64_pair();
         Ok(Self {
-            store,
             options: spec.append_options(),
+            route: Route::new(store.clone(), name.clone(), spec.partitions),
+            store,
             spec,
             name,
             turn: AtomicU32::new(u32::try_from(turn >> 32).unwrap_or_default()),
@@ -115,10 +165,23 @@ impl<R: Record> Sender<R> {
     /// [`Error::Unencodable`], and the store's: its partition is full, the record was appended and
     /// is not as durable as asked, or, after one that is transient, it may have been appended.
     pub async fn send(&self, record: &R) -> Result<EntryId> {
-        let entry = self.address(record, None, None)?;
-        let answers = self.store.append_with(vec![entry], &self.options).await;
-        let appended = answers.into_iter().next().unwrap_or_else(missing)?;
-        Ok(appended.id)
+        let mut layout = self.route.layout().await?;
+        loop {
+            let partition = self.place(self.current(&layout)?, record, None);
+            let entry = self.entry(Outgoing::from(record), partition)?;
+            let answers = self.store.append_with(vec![entry], &self.options).await;
+            let answer = answers.into_iter().next().unwrap_or_else(missing);
+            let answer = answer.map_err(Error::Store);
+            match answer {
+                Err(refusal) if is_refused(&refusal) => {
+                    match self.route.newer(&layout, is_sealed(&refusal)).await? {
+                        Some(newer) => layout = newer,
+                        None => return Err(refusal),
+                    }
+                }
+                answer => return answer.map(|it| it.id),
+            }
+        }
     }
 
     /// Sends many records in few round trips, and answers for each as [`send`](Self::send) does.
@@ -149,42 +212,193 @@ impl<R: Record> Sender<R> {
         chunk: &[Outgoing<R>],
         closed: &mut Closed,
     ) -> Vec<Result<Appended>> {
-        let mut entries = Vec::with_capacity(chunk.len());
-        // Of each record where it goes, or why it goes nowhere.
-        let mut places = Vec::with_capacity(chunk.len());
-        for it in chunk {
-            let request_id = it.request_id.as_ref();
-            match self.address(&it.record, request_id, it.trace.as_ref()) {
-                Ok(entry) if closed.has(entry.partition.index) => places.push(Err(Error::NotTried)),
-                Ok(entry) => {
-                    places.push(Ok(entry.partition.index));
-                    entries.push(entry);
-                }
-                Err(refusal) => places.push(Err(refusal)),
+        let layout = match self.route.layout().await {
+            Ok(layout) => layout,
+            Err(failure) => return not_tried(chunk.len(), failure, closed),
+        };
+        let was_closed = !closed.partitions.is_empty();
+        let whole: Vec<&Outgoing<R>> = chunk.iter().collect();
+        let mut answers = self.send_to(&layout, &whole, closed).await;
+        if answers.iter().any(is_refusal) {
+            let rest = Rest {
+                layout,
+                was_closed,
+                answers: &mut answers,
+            };
+            self.send_elsewhere(chunk, rest, closed).await;
+        }
+        answers
+    }
+
+    /// Sends what was refused to the partitions that the stream has now, if these are others.
+    async fn send_elsewhere(&self, chunk: &[Outgoing<R>], rest: Rest<'_>, closed: &mut Closed) {
+        let Rest {
+            mut layout,
+            was_closed,
+            answers,
+        } = rest;
+        while answers.iter().any(is_refusal) {
+            let has_begun = answers.iter().any(|it| it.as_ref().is_err_and(is_sealed));
+            layout = match self.route.newer(&layout, has_begun).await {
+                Ok(Some(newer)) if !was_closed => newer,
+                // What an earlier chunk could not send would have to come before this.
+                Ok(Some(_)) => return close(answers, None, closed),
+                Ok(None) => return,
+                Err(failure) => return close(answers, Some(failure), closed),
+            };
+            closed.partitions.clear();
+            let of_one = |(_, answer): &(_, &mut Result<Appended>)| {
+                is_refusal(answer) || matches!(answer, Err(Error::NotTried))
+            };
+            let (again, places): (Vec<_>, Vec<_>) =
+                chunk.iter().zip(answers.iter_mut()).filter(of_one).unzip();
+            let answered = self.send_to(&layout, &again, closed).await;
+            for (place, answer) in places.into_iter().zip(answered) {
+                *place = answer;
             }
         }
-        let answers = if entries.is_empty() {
+    }
+
+    /// Sends records to the partitions of a layout, which may be an old one.
+    async fn send_to(
+        &self,
+        layout: &Layout,
+        chunk: &[&Outgoing<R>],
+        closed: &mut Closed,
+    ) -> Vec<Result<Appended>> {
+        let mut known = match self.sent_before(layout, chunk).await {
+            Ok(known) => known.into_iter(),
+            Err(failure) => return not_tried(chunk.len(), Error::Store(failure), closed),
+        };
+        let current = match self.current(layout) {
+            Ok(current) => current,
+            Err(failure) => return not_tried(chunk.len(), failure, closed),
+        };
+        let mut slots = Vec::with_capacity(chunk.len());
+        let mut answers: Vec<Option<Result<Appended>>> = Vec::with_capacity(chunk.len());
+        for (place, it) in chunk.iter().enumerate() {
+            if let Some(known) = known.next().flatten() {
+                answers.push(Some(Ok(known)));
+                continue;
+            }
+            let partition = self.place(current, &it.record, it.request_id.as_ref());
+            let is_closed = closed.has(partition);
+            answers.push(is_closed.then_some(Err(Error::NotTried)));
+            if !is_closed {
+                slots.push(Slot { partition, place });
+            }
+        }
+        // A partition's records stay in the order in which they were given.
+        slots.sort_unstable();
+        // Each portion is encoded and on its way before the next one is encoded.
+        let mut under_way: FuturesUnordered<_> = portions(&slots)
+            .map(|portion| self.send_portion(chunk, portion))
+            .collect();
+        while let Some((portion, sent)) = under_way.next().await {
+            for (slot, answer) in portion.iter().zip(sent) {
+                closed.learn(slot.partition, &answer);
+                if let Some(place) = answers.get_mut(slot.place) {
+                    *place = Some(answer);
+                }
+            }
+        }
+        let answer = |answer: Option<_>| answer.unwrap_or_else(|| missing().map_err(Error::Store));
+        answers.into_iter().map(answer).collect()
+    }
+
+    /// Encodes and appends a portion of the chunk, and answers for each of its records.
+    async fn send_portion<'a>(
+        &self,
+        chunk: &[&Outgoing<R>],
+        portion: &'a [Slot],
+    ) -> (&'a [Slot], Vec<Result<Appended>>) {
+        let mut entries = Vec::with_capacity(portion.len());
+        // Of each record that goes nowhere the reason.
+        let mut refusals = Vec::with_capacity(portion.len());
+        for slot in portion {
+            let Some(it) = chunk.get(slot.place) else {
+                continue;
+            };
+            let entry = self.entry(it.as_ref(), slot.partition);
+            refusals.push(entry.map(|entry| entries.push(entry)));
+        }
+        let appended = if entries.is_empty() {
             Vec::new()
         } else {
             self.store.append_with(entries, &self.options).await
         };
-        let mut answers = answers.into_iter();
-        let mut answer = |place: Result<u32>| {
-            let partition = place?;
-            let answer = answers.next().unwrap_or_else(missing).map_err(Error::Store);
-            closed.learn(partition, &answer);
-            answer
+        let mut appended = appended.into_iter();
+        let mut next = |()| {
+            appended
+                .next()
+                .unwrap_or_else(missing)
+                .map_err(Error::Store)
         };
-        places.into_iter().map(&mut answer).collect()
+        let answers = refusals.into_iter().map(|it| it.and_then(&mut next));
+        (portion, answers.collect())
+    }
+
+    /// For each record the entry that was appended for its request id to partitions that the
+    /// stream had before; empty where there can be none. A partition knows only its own ids.
+    async fn sent_before(
+        &self,
+        layout: &Layout,
+        chunk: &[&Outgoing<R>],
+    ) -> tidegate_store::Result<Vec<Option<Appended>>> {
+        let Some(window) = self.options.idempotence else {
+            return Ok(Vec::new());
+        };
+        if layout.former().is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut known: Vec<Option<Appended>> = vec![None; chunk.len()];
+        let options = AppendOptions {
+            bound: Bound::Closed,
+            ..self.options
+        };
+        let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        for generation in layout.remembering(window, now_ms) {
+            let ask = |it: &Outgoing<R>| {
+                let request_id = it.request_id.as_ref()?;
+                let place = self.place(&generation, &it.record, Some(request_id));
+                // A closed append writes no fields; an entry has to have one all the same.
+                let fields = vec![(Bytes::new(), Bytes::new())];
+                let entry = NewEntry::new(self.name.partition(place), fields);
+                Some(entry.with_request_id(request_id.clone()))
+            };
+            let (places, asked): (Vec<_>, Vec<_>) = chunk
+                .iter()
+                .zip(known.iter_mut())
+                .filter(|(_, known)| known.is_none())
+                .filter_map(|(it, place)| Some((place, ask(it)?)))
+                .unzip();
+            if asked.is_empty() {
+                break;
+            }
+            let answers = self.store.append_with(asked, &options).await;
+            for (place, answer) in places.into_iter().zip(answers) {
+                match answer {
+                    Ok(appended) => *place = Some(appended),
+                    Err(Failure::Sealed { .. }) => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    fn current<'l>(&self, layout: &'l Layout) -> Result<&'l Generation> {
+        let none = || Error::Invalid(format!("stream {} has no partitions", self.name));
+        layout.current().ok_or_else(none)
     }
 
     /// The entry of a record.
-    fn address(
-        &self,
-        record: &R,
-        request_id: Option<&Bytes>,
-        trace: Option<&TraceParent>,
-    ) -> Result<NewEntry> {
+    fn entry(&self, outgoing: Outgoing<&R>, partition: u32) -> Result<NewEntry> {
+        let Outgoing {
+            record,
+            request_id,
+            trace,
+        } = outgoing;
         if request_id.is_some() && self.options.idempotence.is_none() {
             return Err(Error::Invalid(format!(
                 "a record with a request id: stream {} does not say for how long to know it again; \
@@ -195,29 +409,61 @@ impl<R: Record> Sender<R> {
         let mut fields = record
             .encode(self.spec.compression)
             .map_err(Error::Unencodable)?;
-        fields.extend(trace.map(TraceParent::field));
-        let partition = self.partition_of(record, request_id);
+        fields.extend(trace.as_ref().map(TraceParent::field));
         let entry = NewEntry::new(self.name.partition(partition), fields);
         Ok(match request_id {
-            Some(id) => entry.with_request_id(id.clone()),
+            Some(id) => entry.with_request_id(id),
             None => entry,
         })
     }
 
-    fn partition_of(&self, record: &R, request_id: Option<&Bytes>) -> u32 {
-        let StreamSpec {
-            hasher, partitions, ..
-        } = self.spec;
-        match (record.partition_key(), request_id) {
-            (Some(key), _) => hasher.partition_of(&key, partitions),
+    fn place(&self, generation: &Generation, record: &R, request_id: Option<&Bytes>) -> u32 {
+        let hasher = self.spec.hasher;
+        generation.place(match (record.partition_key(), request_id) {
+            (Some(key), _) => hasher.hash_of(&key),
             // A partition knows the request ids that it has seen itself, so a record that is sent
             // again must come to the same one.
-            (None, Some(id)) => hasher.partition_of(&String::from_utf8_lossy(id), partitions),
-            (None, None) => {
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-                turn.checked_rem(partitions).unwrap_or(0)
-            }
-        }
+            (None, Some(id)) => hasher.hash_of(&String::from_utf8_lossy(id)),
+            (None, None) => self.turn.fetch_add(1, Ordering::Relaxed).into(),
+        })
+    }
+}
+
+/// What is left of a chunk of which the store has refused a part.
+struct Rest<'a> {
+    /// The layout with which it was tried.
+    layout: Arc<Layout>,
+    /// Whether something of an earlier chunk was refused.
+    was_closed: bool,
+    answers: &'a mut [Result<Appended>],
+}
+
+fn is_sealed(error: &Error) -> bool {
+    matches!(error, Error::Store(Failure::Sealed { .. }))
+}
+
+/// Whether a partition takes nothing more, for now or for ever; another one may.
+fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Store(Failure::Full { .. })) || is_sealed(error)
+}
+
+fn is_refusal(answer: &Result<Appended>) -> bool {
+    answer.as_ref().is_err_and(is_refused)
+}
+
+/// Answers for records before which something failed that concerns all.
+fn not_tried(count: usize, failure: Error, closed: &mut Closed) -> Vec<Result<Appended>> {
+    let rest = (1..count).map(|_| Err(Error::NotTried));
+    let first = if closed.all { Error::NotTried } else { failure };
+    closed.all = true;
+    [Err(first)].into_iter().chain(rest).take(count).collect()
+}
+
+/// Gives up what was refused: the first of it with the reason, if there is one.
+fn close(answers: &mut [Result<Appended>], mut failure: Option<Error>, closed: &mut Closed) {
+    closed.all = true;
+    for answer in answers.iter_mut().filter(|answer| is_refusal(answer)) {
+        *answer = Err(failure.take().unwrap_or(Error::NotTried));
     }
 }
 
@@ -225,4 +471,43 @@ impl<R: Record> Sender<R> {
 fn missing() -> tidegate_store::Result<Appended> {
     let text = "the store answered for fewer entries than it was given";
     Err(Failure::Corrupt(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(partitions: &[u32]) -> Vec<Slot> {
+        let slot = |(place, partition): (usize, &u32)| Slot {
+            partition: *partition,
+            place,
+        };
+        let mut slots: Vec<Slot> = partitions.iter().enumerate().map(slot).collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    #[test]
+    fn a_portion_has_all_records_of_its_partitions_in_their_order() {
+        let partitions: Vec<u32> = (0..1_000).map(|place| place % 16).collect();
+        let slots = slots(&partitions);
+        let portions: Vec<&[Slot]> = portions(&slots).collect();
+        assert_eq!(portions.concat(), slots);
+        assert!(portions.len() > 2, "{}", portions.len());
+        for pair in portions.windows(2) {
+            let (last, first) = (pair[0].last().unwrap(), pair[1].first().unwrap());
+            assert!(last.partition < first.partition);
+            assert!(pair[0].len() >= PORTION_RECORDS);
+        }
+        let in_order =
+            |pair: &[Slot]| pair[0].partition < pair[1].partition || pair[0].place < pair[1].place;
+        assert!(slots.windows(2).all(in_order));
+    }
+
+    #[test]
+    fn what_goes_to_one_partition_is_one_portion() {
+        let slots = slots(&[7; 1_000]);
+        assert_eq!(portions(&slots).count(), 1);
+        assert_eq!(portions(&[]).count(), 0);
+    }
 }

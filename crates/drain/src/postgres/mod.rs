@@ -49,6 +49,7 @@ use self::transaction::PostgresTransaction;
 use crate::catalog::Catalog;
 use crate::dead_letter::{DeadLetterFilter, StoredLetter};
 use crate::error::Result;
+use crate::fold::fold;
 use crate::plan::plan;
 use crate::sink::{Claim, LedgerRow, Sink, SinkTransaction, Unit};
 
@@ -57,6 +58,7 @@ pub struct PostgresSink {
     pool: Pool,
     schema: Option<String>,
     description: String,
+    may_fold: bool,
     /// Replaced whenever the catalog is read.
     quirks: RwLock<Arc<Quirks>>,
 }
@@ -76,6 +78,7 @@ impl PostgresSink {
         Ok(Self {
             pool,
             schema: options.schema,
+            may_fold: options.may_fold,
             description: pool::describe(&config),
             quirks: RwLock::default(),
         })
@@ -128,7 +131,12 @@ impl Sink for PostgresSink {
 
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {
         let session = Session::begin(&self.pool).await?;
-        Ok(Box::new(PostgresTransaction::new(session, self.quirks())))
+        let transaction = PostgresTransaction::new(session, self.quirks(), self.may_fold);
+        Ok(Box::new(transaction))
+    }
+
+    fn connections_max(&self) -> usize {
+        self.pool.status().max_size
     }
 
     async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>> {
@@ -151,7 +159,12 @@ impl Sink for PostgresSink {
 
     fn explain(&self, units: &[Unit]) -> Vec<String> {
         let quirks = self.quirks();
-        let steps = plan(units.iter().flat_map(|unit| &unit.changes));
+        let changes = units.iter().flat_map(|unit| &unit.changes);
+        let folded = self.may_fold.then(|| fold(changes.clone())).flatten();
+        let steps = match &folded {
+            Some(folded) => plan(folded.iter().map(AsRef::as_ref)),
+            None => plan(changes),
+        };
         let show = |step: &crate::plan::Step<'_>| {
             let sql = statement::text(step.shape()?, method::choose(step, &quirks));
             Some(format!("{sql} -- {} rows", step.changes.len()))

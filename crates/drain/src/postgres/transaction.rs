@@ -26,6 +26,7 @@ use crate::change::Change;
 use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
+use crate::fold::fold;
 use crate::held::HeldIndex;
 use crate::plan::{Step, plan};
 use crate::recent::Addition;
@@ -40,6 +41,8 @@ pub(super) struct PostgresTransaction {
     passed: (Passed, Passed),
     /// What the ledger is to remember with its next move.
     addition: Option<Addition>,
+    /// Whether changes of one row may be written as one; no longer once that was refused.
+    may_fold: bool,
 }
 
 /// Constraints that may be deferred are, until the end of an attempt, as in the sender's mind a
@@ -50,13 +53,14 @@ const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl PostgresTransaction {
     /// Wraps a session that has begun.
-    pub(super) fn new(session: Session, quirks: Arc<Quirks>) -> Self {
+    pub(super) fn new(session: Session, quirks: Arc<Quirks>, may_fold: bool) -> Self {
         Self {
             session,
             quirks,
             ground: Ground::Clean,
             passed: <(Passed, Passed)>::default(),
             addition: None,
+            may_fold,
         }
     }
 
@@ -76,6 +80,16 @@ impl PostgresTransaction {
     }
 
     async fn apply_units(&mut self, units: &[&Unit]) -> Result<Outcome> {
+        if self.may_fold
+            && let Some(folded) = fold(changes(units))
+        {
+            let steps = plan(folded.iter().map(AsRef::as_ref));
+            if self.attempt(&steps).await?.is_none() {
+                return Ok(Outcome::Applied);
+            }
+            // Whose fault it was can only be said of the changes as they were sent.
+            self.may_fold = false;
+        }
         let steps = plan(changes(units));
         match self.attempt(&steps).await? {
             None => Ok(Outcome::Applied),

@@ -121,6 +121,11 @@ impl Sink for SqliteSink {
             .await
     }
 
+    fn connections_max(&self) -> usize {
+        // One shard writes; another one reads and decodes meanwhile.
+        2
+    }
+
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {
         Ok(Box::new(SqliteTransaction::new(self.writer.begin().await?)))
     }

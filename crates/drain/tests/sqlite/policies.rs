@@ -44,7 +44,7 @@ async fn drain(target: &Target, operations: &[String]) -> Settled {
 async fn an_insert_sent_again_is_no_conflict_and_another_row_is() {
     let mut target = Target::with(SCHEMA).await;
     let first = insert(1, r#""code":"a","amount":15"#);
-    drain(&target, &[first.clone()]).await;
+    drain(&target, std::slice::from_ref(&first)).await;
     let other = insert(1, r#""code":"b""#);
     let settled = drain(&target, &[first, other.clone()]).await;
     assert_eq!((settled.applied, settled.skipped, settled.dead), (1, 1, 1));
@@ -52,7 +52,7 @@ async fn an_insert_sent_again_is_no_conflict_and_another_row_is() {
     let target_code = |target: &Target| target.rows("SELECT code FROM refund WHERE id = 1");
     target.run("DELETE FROM tidegate_dead_letter");
     target.policies = policy(|it| it.on_conflict = OnConflict::Skip);
-    let settled = drain(&target, &[other.clone()]).await;
+    let settled = drain(&target, std::slice::from_ref(&other)).await;
     assert_eq!((settled.applied, settled.skipped), (1, 1));
     assert_eq!(target_code(&target), ["t:a"]);
     target.policies = policy(|it| it.on_conflict = OnConflict::Update);

@@ -6,4 +6,5 @@ mod bad_input;
 mod crash_points;
 mod failover;
 mod fencing;
+mod pace;
 mod support;

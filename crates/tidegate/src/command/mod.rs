@@ -5,12 +5,13 @@
 //! ```
 //!
 //! In the order of use: [`worker`] runs the processors and the schedules, [`send`] sends records,
-//! [`stream`] shows the streams, [`dead`] what was given up, [`processor`] moves the processors' positions and releases what
+//! [`stream`] shows the streams, [`mod@repartition`] changes their partitions, [`dead`] what was given up, [`processor`] moves the processors' positions and releases what
 //! they hold back.
 
 mod dead;
 mod output;
 mod processor;
+mod repartition;
 mod send;
 mod signals;
 mod stream;

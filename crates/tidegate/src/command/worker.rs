@@ -21,11 +21,17 @@ const SCHEDULE_GRACE: Duration = Duration::from_secs(10);
 Examples:
   shop worker
   shop worker --processors settle,notify
+  shop worker --static-name $HOSTNAME
   shop worker --store redis://127.0.0.1:6379")]
 pub(super) struct WorkerArgs {
     /// Only these processors; schedules are run by every worker.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     processors: Vec<String>,
+    /// Be the worker of this name, which no other has at the same time: after a restart within the
+    /// time of a lease its partitions are its own again, and nobody else takes them meanwhile.
+    #[arg(long, value_name = "NAME")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    static_name: Option<String>,
 }
 
 /// Runs until `shutdown`, or until a processor halts.
@@ -54,6 +60,10 @@ pub(super) async fn run(
 
     let lease_ttl = options.lease_ttl;
     let worker = Worker::new(Arc::clone(&store), processors, options)?;
+    let worker = match &args.static_name {
+        Some(name) => worker.as_static_member(name),
+        None => worker,
+    };
     let scheduler = Scheduler::new(
         store,
         worker.id(),
@@ -65,6 +75,7 @@ pub(super) async fn run(
             grace: SCHEDULE_GRACE,
         },
     )?;
+    let scheduler = scheduler.with_arrivals(worker.arrivals());
     // Whichever fails stops the other. Where there is nothing to do, it waits for its shutdown.
     let stop = shutdown.child_token();
     let (worked, scheduled, ()) = tokio::join!(
