@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use miette::miette;
 use serde_json::{Map, Value, json};
+use tidegate_drain::Sink;
+use tidegate_settings::tables;
 
 pub(crate) use tidegate_settings::{Config, Origin, Settings};
 
@@ -17,7 +19,20 @@ use crate::{connect, failure, output, progress, tenant};
 /// # Errors
 /// Every mistake in it, at once.
 pub(crate) fn load(file: Option<&Path>) -> miette::Result<Config> {
-    Config::load(file).map_err(|error| miette!(help = error.help(), "{error}"))
+    Config::load(file).map_err(explained)
+}
+
+/// Holds the policies of tables against the tables there are.
+///
+/// # Errors
+/// Every policy that the tables don't bear out, at once.
+pub(crate) async fn check_policies(settings: &Settings, sink: &dyn Sink) -> miette::Result<()> {
+    let checked = tables::check(settings, sink).await;
+    checked.map_err(explained)
+}
+
+fn explained(error: tidegate_settings::Error) -> miette::Report {
+    miette!(help = error.help(), "{error}")
 }
 
 /// Runs a command on a configuration that was read without a mistake.
@@ -57,6 +72,7 @@ async fn reach(tenant: Option<&str>, settings: &Settings) -> miette::Result<()> 
     let ends = connect::open(settings).await.map_err(of)?;
     let pinged = ends.store.ping().await.map_err(failure::store);
     pinged.map_err(of)?;
+    check_policies(settings, &*ends.sink).await.map_err(of)?;
     let catalog = ends.sink.catalog().await.map_err(failure::drain);
     if catalog.map_err(of)?.tables().next().is_none() {
         let sink = ends.sink.describe();

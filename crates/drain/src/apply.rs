@@ -41,6 +41,11 @@ pub struct Settled {
     pub waiting: u64,
     /// Entries parked behind another one.
     pub parked: u64,
+    /// Changes of applied entries that a policy left out: new rows that were there already,
+    /// updates of rows that are not there.
+    pub skipped: u64,
+    /// Changes of applied entries that were older than the row, by its version.
+    pub stale: u64,
 }
 
 /// The steps of a transaction, in order, for whoever watches.
@@ -101,6 +106,8 @@ pub async fn apply_entries(
         position: claim.position,
         revision: claim.revision,
     };
+    let addition = claim.newest.add(claim.position, &entries);
+    let newest = claim.newest.after(&addition);
     let mut work = Work::new(context, &mut claim.held);
     let mut units = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -114,8 +121,10 @@ pub async fn apply_entries(
     work.write(transaction.as_mut(), &units).await?;
     (context.on_step)(Step::RowsWritten);
     let settled = work.finish(transaction.as_mut()).await?;
+    transaction.remember(addition);
     commit(context, transaction, &fence, last, &settled).await?;
     claim.position = last;
+    claim.newest = newest;
     Ok(settled)
 }
 

@@ -12,17 +12,18 @@ use foldhash::fast::RandomState;
 use serde_json::value::RawValue;
 
 use crate::operation::Verb;
+use crate::policy::{Policies, Policy};
 use crate::rejection::{Code, Rejection};
 
 /// All tables that may be written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
     default_schema: String,
     tables: HashMap<String, HashMap<String, Arc<Table>, RandomState>, RandomState>,
 }
 
 /// A table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table {
     /// Its schema, as the catalog spells it; `main` in SQLite.
     pub schema: String,
@@ -39,10 +40,12 @@ pub struct Table {
     pub is_ordered: bool,
     /// Whether triggers may fill columns before the database checks them.
     pub has_triggers: bool,
+    /// What becomes of changes that meet another row than they expected.
+    pub policy: Policy,
 }
 
 /// A column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -152,6 +155,22 @@ impl Catalog {
                 format!("there is no table {name:?} in schema {schema:?}{hint}"),
             )
         })
+    }
+
+    /// The same catalog with these policies.
+    #[must_use]
+    pub fn under(self: Arc<Self>, policies: &Policies) -> Arc<Self> {
+        if policies.is_empty() {
+            return self;
+        }
+        let mut catalog = Self::clone(&self);
+        for table in catalog.tables.values_mut().flat_map(HashMap::values_mut) {
+            let policy = policies.of(table, table.schema == catalog.default_schema);
+            if policy != table.policy {
+                Arc::make_mut(table).policy = policy;
+            }
+        }
+        Arc::new(catalog)
     }
 
     /// All tables, in no order.

@@ -8,7 +8,6 @@ use tokio::sync::Mutex;
 
 use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::sink::Sink;
 
 /// For how long an unknown name is believed to be unknown: a stream full of unknown names must not
 /// become a stream of catalog queries.
@@ -32,14 +31,17 @@ impl Catalogs {
         }
     }
 
-    /// The catalog, read from the sink if there is none.
-    pub(crate) async fn latest(&self, sink: &dyn Sink) -> Result<Arc<Catalog>> {
+    /// The catalog, from `read` if there is none.
+    pub(crate) async fn latest(
+        &self,
+        read: impl Future<Output = Result<Arc<Catalog>>>,
+    ) -> Result<Arc<Catalog>> {
         let mut latest = self.latest.lock().await;
         if let Some(catalog) = &*latest {
             return Ok(catalog.clone());
         }
         let read_at_ms = self.elapsed_ms();
-        let catalog = sink.catalog().await?;
+        let catalog = read.await?;
         self.read_at_ms.store(read_at_ms, Ordering::Relaxed);
         *latest = Some(catalog.clone());
         Ok(catalog)

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::catalog::{Absent, Catalog, Table};
 use crate::cells::Cells;
 use crate::operation::{Columns, Operation, RowOperation, Verb};
+use crate::policy::require_version;
 use crate::rejection::{Code, Rejection};
 
 /// Which row: two changes with equal keys touch the same row and keep their order.
@@ -180,6 +181,10 @@ fn resolve_row(
     if !is_keyed {
         require_values(table, &columns)?;
     }
+    require_version(table, row.verb, |version| {
+        let given = values.iter().find(|(index, _)| *index == version);
+        given.is_some_and(|(_, json)| json.get() != "null")
+    })?;
     let moved_to = match row.verb {
         Verb::Update => moved_key(table, &row.key, &row.values, key.as_ref())?,
         _ => None,

@@ -41,6 +41,10 @@ pub enum Error {
     /// read it again, then apply the batch again.
     #[error("the catalog is out of date")]
     CatalogStale,
+    /// The connection to the store was made anew, or its log has stepped back: claim the shard
+    /// again, which looks at what is there now.
+    #[error("the connection to the store was made anew")]
+    StoreChanged,
     /// As many entries are held as may be: nothing more is read from the shard until some of them
     /// are retried or discarded.
     #[error(
@@ -74,6 +78,7 @@ impl Error {
             | Self::SinkRefused(_)
             | Self::LedgerMoved { .. }
             | Self::CatalogStale
+            | Self::StoreChanged
             | Self::TooManyHeld { .. } => true,
             Self::Store(source) => source.is_transient(),
             Self::Fenced { .. } | Self::Invalid(_) | Self::Corrupt(_) => false,
@@ -104,6 +109,7 @@ impl Error {
             Self::SinkUnavailable(_) => "sink_unavailable",
             Self::SinkRefused(_) => "sink_refused",
             Self::CatalogStale => "catalog_stale",
+            Self::StoreChanged => "store_changed",
             Self::TooManyHeld { .. } => "too_many_held",
             Self::Store(tidegate_store::Error::LeaseLost { .. }) => "lease_lost",
             Self::Store(source) if source.is_transient() => "store_unavailable",

@@ -85,7 +85,7 @@ impl Executor {
     }
 
     async fn apply(&self, envelope: Envelope, pushed_at: SystemTime) -> Result<Executed> {
-        let catalog = self.catalogs.latest(&*self.sink).await?;
+        let catalog = self.catalogs.latest(self.sink.catalog()).await?;
         let (changes, rows) = match decode(&envelope, &catalog, &self.rules) {
             Ok(decoded) => decoded,
             Err(unresolved) => {

@@ -27,6 +27,7 @@ use crate::catalog::{Absent, Replaced, Table};
 use crate::cells::Cells;
 use crate::change::{Change, RowKey};
 use crate::operation::Verb;
+use crate::policy::Policy;
 
 /// Tables with more columns are left alone: a row of so many can be too wide for a page in one
 /// state, and fit in the next.
@@ -117,6 +118,10 @@ fn join(earlier: &Change, later: &Change) -> Option<Change> {
 
 /// Whether rows of the table are told apart by their keys, and always fit a page.
 fn is_foldable(table: &Table) -> bool {
+    // A policy looks at each change.
+    if table.policy != Policy::default() {
+        return false;
+    }
     let mut keys = table.primary_key.iter().map(|key| table.columns.get(*key));
     table.columns.len() <= COLUMNS_MAX
         && keys.all(|key| key.is_some_and(|key| key.codec.is_exact()))

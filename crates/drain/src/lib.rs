@@ -14,12 +14,15 @@
 //! * [`route`] finds the shard and sends,
 //! * [`catalog`] is what the target says of its tables, [`change`] an operation held against it,
 //!   with its values encoded as [`cells`],
-//! * [`plan`] turns many changes into few statements,
+//! * [`plan`] turns many changes into few statements, [`policy`] says what a change may do that
+//!   meets another row than it expected,
 //! * [`sink`] is the port to the target, `postgres` and `sqlite` are its two sides,
 //! * [`held`] decides what is held back and in which order it is tried again, [`dead_letter`] is
 //!   how it is kept, [`rejection`] is why,
-//! * [`apply`] is one transaction from entries to commit, `settle` its bookkeeping, `shard` the
-//!   loop around it,
+//! * [`apply`] is one transaction from entries to commit, `settle` its bookkeeping (`triage` tells a
+//!   replay from a conflict), `shard` the loop around it,
+//! * [`recent`] is what the ledger remembers of settled entries, by which `stepback` tells new ones
+//!   from old ones after the log has lost some,
 //! * [`worker`] runs the shards that this process owns, under [`options`]; an [`observer`] may
 //!   watch, [`metrics`] counts, `notices` tells the log which entries are held,
 //! * [`tenants`] runs a worker for each tenant,
@@ -47,8 +50,10 @@ pub mod options;
 mod outage;
 pub mod pace;
 pub mod plan;
+pub mod policy;
 mod postgres;
 pub mod preview;
+pub mod recent;
 pub mod rejection;
 pub mod revive;
 pub mod route;
@@ -57,8 +62,10 @@ mod shard;
 pub mod sink;
 mod sqlite;
 pub mod status;
+mod stepback;
 mod stopwatch;
 pub mod tenants;
+mod triage;
 pub mod worker;
 
 pub use error::{Error, Result, Source};

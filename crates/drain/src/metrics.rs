@@ -23,7 +23,7 @@ use tidegate_store::Entry;
 
 use crate::apply::Step;
 use crate::error::Error;
-use crate::observer::{Batch, Observer};
+use crate::observer::{Batch, Observer, StepBack};
 use crate::options::Options;
 
 /// The most shards of a stream that are told apart.
@@ -87,6 +87,7 @@ struct Families {
     trims: Family<OfTenant, Counter>,
     trimmed: Family<OfTenant, Counter>,
     fenced: Family<OfTenant, Counter>,
+    steps_back: Family<OfTenant, Counter>,
     leases_lost: Family<OfTenant, Counter>,
     errors: Family<OfKind, Counter>,
     owned: Family<OfTenant, Gauge>,
@@ -119,6 +120,7 @@ impl Metrics {
             trims: Family::default(),
             trimmed: Family::default(),
             fenced: Family::default(),
+            steps_back: Family::default(),
             leases_lost: Family::default(),
             errors: Family::default(),
             owned: Family::default(),
@@ -156,6 +158,11 @@ impl Metrics {
                 "transactions_fenced",
                 "Transactions rolled back because the ledger had moved",
                 &of.fenced,
+            ),
+            (
+                "log_steps_back",
+                "Times the log had lost entries that were settled already",
+                &of.steps_back,
             ),
             ("leases_lost", "Leases on shards lost", &of.leases_lost),
         ];
@@ -223,6 +230,7 @@ impl Metrics {
             trims: of.trims.get_or_create_owned(&labels),
             trimmed: of.trimmed.get_or_create_owned(&labels),
             fenced: of.fenced.get_or_create_owned(&labels),
+            steps_back: of.steps_back.get_or_create_owned(&labels),
             leases_lost: of.leases_lost.get_or_create_owned(&labels),
             owned: of.owned.get_or_create_owned(&labels),
             batch_entries: of.batch_entries.get_or_create_owned(&labels),
@@ -264,6 +272,7 @@ struct TenantMetrics {
     trims: Counter,
     trimmed: Counter,
     fenced: Counter,
+    steps_back: Counter,
     leases_lost: Counter,
     owned: Gauge,
     batch_entries: Histogram,
@@ -361,6 +370,10 @@ impl Observer for TenantMetrics {
 
     fn fenced(&self, _shard: u32) {
         self.fenced.inc();
+    }
+
+    fn stepped_back(&self, _step_back: &StepBack) {
+        self.steps_back.inc();
     }
 
     fn failed(&self, _shard: Option<u32>, error: &Error) {

@@ -39,6 +39,22 @@ pub struct Pace {
     pub shards_at_work_max: usize,
 }
 
+/// A log that had lost entries which were settled already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepBack {
+    /// The shard.
+    pub shard: u32,
+    /// Where the ledger is.
+    pub position: EntryId,
+    /// Where the log was when it was looked at.
+    pub last_id: EntryId,
+    /// How many new entries had ids that were settled, or came after such ones, and were appended
+    /// again.
+    pub carried: u64,
+    /// How many entries are older than the ledger's memory, and were taken for settled.
+    pub forgotten: u64,
+}
+
 /// Is told what happens. The calls are made by the shard itself, before its next step, so they
 /// must be quick.
 pub trait Observer: fmt::Debug + Send + Sync {
@@ -53,6 +69,10 @@ pub trait Observer: fmt::Debug + Send + Sync {
 
     /// Entries that no group needs any more were deleted from the stream.
     fn trimmed(&self, _shard: u32, _entries: u64) {}
+
+    /// The log had stepped back behind the ledger: it has lost entries that it had acknowledged.
+    /// By now its ids go on behind what is settled. Somebody should look at how the log fails over.
+    fn stepped_back(&self, _step_back: &StepBack) {}
 
     /// A transaction was rolled back because the ledger had moved.
     fn fenced(&self, _shard: u32) {}
@@ -96,6 +116,10 @@ impl Observer for Everyone {
 
     fn trimmed(&self, shard: u32, entries: u64) {
         self.0.iter().for_each(|one| one.trimmed(shard, entries));
+    }
+
+    fn stepped_back(&self, step_back: &StepBack) {
+        self.0.iter().for_each(|one| one.stepped_back(step_back));
     }
 
     fn fenced(&self, shard: u32) {

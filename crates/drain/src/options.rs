@@ -1,11 +1,15 @@
 //! The drain's settings, with their bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_store::{GroupName, ReadLimit, StreamName};
 
 use crate::apply::Rules;
+use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::policy::Policies;
+use crate::sink::Sink;
 
 /// The consumer group under which the drain's position can be seen in the stream.
 pub const GROUP: &str = "tidegate_drain";
@@ -34,6 +38,8 @@ pub struct Options {
     pub lease_ttl: Duration,
     /// How long a shutdown waits for the batches in flight.
     pub grace: Duration,
+    /// What becomes of changes that meet another row than they expected, by table.
+    pub policies: Policies,
 }
 
 impl Options {
@@ -50,6 +56,7 @@ impl Options {
             held_max: 100_000,
             lease_ttl: Duration::from_secs(10),
             grace: Duration::from_secs(10),
+            policies: Policies::default(),
         }
     }
 
@@ -69,6 +76,14 @@ impl Options {
         in_bounds("entry_bytes_max", self.entry_bytes_max, 1 << 10, 256 << 20)?;
         in_bounds("held_max", self.held_max, 1, 10_000_000)?;
         Ok(())
+    }
+
+    /// Reads the sink's catalog, under the policies.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub async fn catalog(&self, sink: &dyn Sink) -> Result<Arc<Catalog>> {
+        Ok(sink.catalog().await?.under(&self.policies))
     }
 
     pub(crate) fn group(&self) -> Result<GroupName> {

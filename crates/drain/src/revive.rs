@@ -32,7 +32,7 @@ pub enum Selection {
 /// [`Error::Invalid`] where the selected one is not a dead letter, and the sink's errors; shards
 /// that were done before the error stay done.
 pub async fn retry(sink: &dyn Sink, options: &Options, selection: &Selection) -> Result<Settled> {
-    let catalog = sink.catalog().await?;
+    let catalog = options.catalog(sink).await?;
     let mut total = Settled::default();
     for (shard, selected) in select(sink, options, selection).await? {
         replay_rounds(sink, options, &catalog, shard, selected, &mut total).await?;
@@ -51,7 +51,7 @@ pub async fn discard(
     options: &Options,
     selection: &Selection,
 ) -> Result<(u64, Settled)> {
-    let catalog = sink.catalog().await?;
+    let catalog = options.catalog(sink).await?;
     let (mut discarded, mut total) = (0, Settled::default());
     for (index, selected) in select(sink, options, selection).await? {
         let shard = options.stream.partition(index);
@@ -104,6 +104,8 @@ async fn replay_rounds(
         total.dead += settled.dead;
         total.waiting += settled.waiting;
         total.parked += settled.parked;
+        total.skipped += settled.skipped;
+        total.stale += settled.stale;
         open = rest(&held, &open, &order);
     }
     Ok(())

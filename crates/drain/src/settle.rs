@@ -1,10 +1,13 @@
 //! The bookkeeping of one transaction: which entry is applied, and which is held and why.
 //!
 //! When the database refuses some units, they are searched for by halves, in the order of the
-//! stream, so that what is later on a row of a refused unit is parked behind it. Nothing here
+//! stream, so that what is later on a row of a refused unit is parked behind it. A unit that met a
+//! row in its place is looked at first: see [`triage`](crate::triage). Nothing here
 //! outlives the transaction: what it holds is stored before the commit, or never was.
 
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use tidegate_store::EntryId;
 
@@ -17,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::held::{Held, HeldIndex, HeldState};
 use crate::operation::Operation;
 use crate::rejection::{Code, Rejection};
-use crate::sink::{Outcome, Refusal, SinkTransaction, Unit};
+use crate::sink::{Found, Outcome, Passed, Refusal, SinkTransaction, Unit};
+use crate::triage;
 
 /// The bookkeeping of one transaction.
 pub(crate) struct Work<'a, 'h> {
@@ -27,6 +31,29 @@ pub(crate) struct Work<'a, 'h> {
     retried: HashMap<EntryId, Held>,
     letters: Vec<DeadLetter>,
     applied: Vec<EntryId>,
+    /// What was left out of units that are applied.
+    passed: Passed,
+}
+
+/// A unit to be applied, with the time since when its parent row is waited for.
+type Waiting = (Unit, u64);
+
+/// A unit of the batch, as it was read or as it was mended.
+#[derive(Clone)]
+enum Item<'u> {
+    Read(&'u Waiting),
+    Mended(Arc<(Waiting, Passed)>),
+}
+
+impl Deref for Item<'_> {
+    type Target = Waiting;
+
+    fn deref(&self) -> &Waiting {
+        match self {
+            Self::Read(waiting) => waiting,
+            Self::Mended(mended) => &mended.0,
+        }
+    }
 }
 
 impl<'a, 'h> Work<'a, 'h> {
@@ -37,6 +64,7 @@ impl<'a, 'h> Work<'a, 'h> {
             retried: HashMap::new(),
             letters: Vec::new(),
             applied: Vec::new(),
+            passed: Passed::default(),
         }
     }
 
@@ -98,26 +126,28 @@ impl<'a, 'h> Work<'a, 'h> {
         units: &[(Unit, u64)],
     ) -> Result<()> {
         // Slices of the batch still to be done; the last one is the next in the stream's order.
-        let mut open: Vec<Vec<&(Unit, u64)>> = vec![units.iter().collect()];
+        let mut open: Vec<Vec<Item<'_>>> = vec![units.iter().map(Item::Read).collect()];
         while let Some(slice) = open.pop() {
             let slice = self.park_blocked(slice);
             if slice.is_empty() {
                 continue;
             }
-            let refs: Vec<&Unit> = slice.iter().map(|(unit, _)| unit).collect();
+            let refs: Vec<&Unit> = slice.iter().map(|item| &item.0).collect();
             match transaction.apply(&refs).await? {
-                Outcome::Applied => self
-                    .applied
-                    .extend(refs.iter().map(|unit| unit.envelope.id)),
+                Outcome::Applied => self.keep(&slice),
                 Outcome::Refused { applied, culprits } => {
                     let (done, rest) = slice.split_at(applied.min(slice.len()));
-                    self.applied
-                        .extend(done.iter().map(|(unit, _)| unit.envelope.id));
+                    self.keep(done);
                     if culprits.is_empty() && rest.len() > 1 {
                         let (front, back) = rest.split_at(rest.len() / 2);
                         open.extend([back.to_vec(), front.to_vec()]);
                     } else {
-                        open.push(self.refuse_all(rest, applied, culprits)?);
+                        let from_here =
+                            |(at, why): (usize, Refusal)| Some((at.checked_sub(applied)?, why));
+                        let culprits = culprits.into_iter().filter_map(from_here);
+                        let culprits: HashMap<usize, Refusal> = culprits.collect();
+                        let mended = mend(transaction, rest, &culprits).await?;
+                        open.push(self.refuse_all(rest, culprits, mended)?);
                     }
                 }
             }
@@ -125,23 +155,35 @@ impl<'a, 'h> Work<'a, 'h> {
         Ok(())
     }
 
+    /// These units are applied.
+    fn keep(&mut self, items: &[Item<'_>]) {
+        self.applied
+            .extend(items.iter().map(|item| item.0.envelope.id));
+        for item in items {
+            if let Item::Mended(mended) = item {
+                self.passed += mended.1;
+            }
+        }
+    }
+
     /// Holds the refused units and returns the others, which are to be tried again.
     fn refuse_all<'u>(
         &mut self,
-        rest: &[&'u (Unit, u64)],
-        applied: usize,
-        culprits: Vec<(usize, Refusal)>,
-    ) -> Result<Vec<&'u (Unit, u64)>> {
-        let mut refusals: HashMap<usize, Refusal> = culprits.into_iter().collect();
+        rest: &[Item<'u>],
+        mut refusals: HashMap<usize, Refusal>,
+        mut mended: HashMap<usize, Item<'u>>,
+    ) -> Result<Vec<Item<'u>>> {
         let mut others = Vec::with_capacity(rest.len());
-        for (at, pair) in rest.iter().enumerate() {
-            match refusals.remove(&(applied + at)) {
-                Some(refusal) => self.refuse(&pair.0, pair.1, refusal),
-                None => others.push(*pair),
+        let is_changed = !mended.is_empty();
+        for (at, item) in rest.iter().enumerate() {
+            match (mended.remove(&at), refusals.remove(&at)) {
+                (Some(mended), _) => others.push(mended),
+                (None, Some(refusal)) => self.refuse(&item.0, item.1, refusal),
+                (None, None) => others.push(item.clone()),
             }
         }
         // Without this an inconsistent sink would be asked the same thing for ever.
-        if others.len() == rest.len() {
+        if others.len() == rest.len() && !is_changed {
             return Err(Error::Corrupt(
                 "the sink refused a unit without naming it".to_owned(),
             ));
@@ -150,10 +192,10 @@ impl<'a, 'h> Work<'a, 'h> {
     }
 
     /// Parks the units that stand behind a held entry and returns the others.
-    fn park_blocked<'u>(&mut self, slice: Vec<&'u (Unit, u64)>) -> Vec<&'u (Unit, u64)> {
+    fn park_blocked<'u>(&mut self, slice: Vec<Item<'u>>) -> Vec<Item<'u>> {
         let mut free = Vec::with_capacity(slice.len());
-        for pair in slice {
-            let unit = &pair.0;
+        for item in slice {
+            let unit = &item.0;
             if self.held.has_predecessor(unit.envelope.id, &unit.rows) {
                 let rejection = Rejection::new(
                     Code::Refused,
@@ -170,7 +212,7 @@ impl<'a, 'h> Work<'a, 'h> {
                     rows,
                 );
             } else {
-                free.push(pair);
+                free.push(item);
             }
         }
         free
@@ -234,14 +276,66 @@ impl<'a, 'h> Work<'a, 'h> {
                 .release(self.context.shard, &self.applied)
                 .await?;
         }
+        let mut passed = self.passed;
+        passed += transaction.passed();
         let count = |state| changed.iter().filter(|l| l.state == state).count() as u64;
         Ok(Settled {
             applied: self.applied.len() as u64,
             dead: count(HeldState::Dead),
             waiting: count(HeldState::Waiting),
             parked: count(HeldState::Parked),
+            skipped: passed.skipped,
+            stale: passed.stale,
         })
     }
+}
+
+/// Looks at the refused units that met a row in their place, and returns those that can be tried
+/// again in another way.
+async fn mend<'u>(
+    transaction: &mut dyn SinkTransaction,
+    rest: &[Item<'u>],
+    culprits: &HashMap<usize, Refusal>,
+) -> Result<HashMap<usize, Item<'u>>> {
+    let mut at: Vec<usize> = culprits
+        .iter()
+        .filter(|(_, refusal)| refusal.is_conflict)
+        .map(|(at, _)| *at)
+        .collect();
+    at.sort_unstable();
+    let suspects: Vec<(usize, &Item<'u>)> = at
+        .into_iter()
+        .filter_map(|at| Some((at, rest.get(at)?)))
+        .collect();
+    let changes = suspects.iter().flat_map(|(_, item)| &item.0.changes);
+    let asked: Vec<&Change> = changes.filter(|change| triage::is_open(change)).collect();
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut answers = transaction.compare(&asked).await?.into_iter();
+    let mut mended = HashMap::new();
+    for (at, item) in suspects {
+        let unit = &item.0;
+        let found = unit.changes.iter().map(|change| {
+            let is_asked = triage::is_open(change);
+            let answer = is_asked.then(|| answers.next());
+            answer.flatten().unwrap_or(Found::Nothing)
+        });
+        let found: Vec<Found> = found.collect();
+        if let Some(again) = triage::mend(&unit.changes, &found) {
+            let unit = Unit {
+                envelope: unit.envelope.clone(),
+                changes: again.changes,
+                rows: unit.rows.clone(),
+            };
+            let mut passed = again.passed;
+            if let Item::Mended(before) = item {
+                passed += before.1;
+            }
+            mended.insert(at, Item::Mended(Arc::new(((unit, item.1), passed))));
+        }
+    }
+    Ok(mended)
 }
 
 /// From an entry to its changes and the rows they touch.

@@ -33,10 +33,13 @@ use crate::options::Options;
 use crate::outage::{Backoff, Outage};
 use crate::pace::BatchSize;
 use crate::sink::{Claim, Sink};
+use crate::stepback;
 use crate::stopwatch::Stopwatch;
 
 /// How long an idle shard sleeps when nothing wakes it.
 const IDLE_MAX: Duration = Duration::from_secs(5);
+/// After so long a sleep a shard looks whether the log has stepped back, which nothing wakes it for.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
 /// The first pause before entries that wait for a parent row are tried again.
 const PARENT_RETRY_MIN: Duration = Duration::from_millis(20);
 /// The longest such pause.
@@ -68,6 +71,7 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         size: BatchSize::new(shared.options.batch_max),
         parent_retry: PARENT_RETRY_MIN,
         parent_retry_at: Instant::now(),
+        way: 0,
     };
     let index = shard.lease.partition.index;
     shared.observer.began(index);
@@ -107,6 +111,8 @@ struct Shard<'a> {
     size: BatchSize,
     parent_retry: Duration,
     parent_retry_at: Instant,
+    /// Which way led to the store when the shard was claimed.
+    way: u64,
 }
 
 impl Shard<'_> {
@@ -130,6 +136,8 @@ impl Shard<'_> {
                     self.shared.observer.fenced(self.lease.partition.index);
                     continue;
                 }
+                // Claiming again looks at what is behind the new connection.
+                Error::StoreChanged => continue,
                 error if error.is_worth_waiting() => {
                     let shard = Some(self.lease.partition.index);
                     self.shared.observer.failed(shard, error);
@@ -149,7 +157,15 @@ impl Shard<'_> {
     /// Claims the ledger and drains from what it says, until an error or a request to stop.
     async fn drain_from_ledger(&mut self, backoff: &mut Backoff) -> Result<()> {
         let mut claim = self.claim().await?;
-        let catalog = self.shared.catalogs.latest(&*self.shared.sink).await?;
+        let catalog = {
+            let Shared {
+                catalogs,
+                sink,
+                options,
+                ..
+            } = self.shared;
+            catalogs.latest(options.catalog(&**sink)).await?
+        };
         let mut ahead = Vec::new();
         let mut unacknowledged = Some(claim.position).filter(|id| *id != EntryId::ZERO);
         self.shared.outage.is_over();
@@ -158,6 +174,7 @@ impl Shard<'_> {
                 turn = self.shared.gate.enter() => turn,
                 () = self.stop.cancelled() => break,
             };
+            self.require_same_way()?;
             turn.work(self.apply_waiting(&mut claim, &catalog)).await?;
             if ahead.is_empty() {
                 ahead = self.read(claim.position).await?;
@@ -168,7 +185,11 @@ impl Shard<'_> {
                 if let Some(position) = unacknowledged.take() {
                     self.acknowledge(position).await?;
                 }
+                let slept_since = Instant::now();
                 self.sleep(&claim).await;
+                if slept_since.elapsed() >= LOOK_AFTER {
+                    self.require_no_step_back(claim.position).await?;
+                }
                 continue;
             }
             let room = self
@@ -233,7 +254,9 @@ impl Shard<'_> {
         Ok((next, acknowledged))
     }
 
-    async fn claim(&self) -> Result<Claim> {
+    async fn claim(&mut self) -> Result<Claim> {
+        // Before anything is asked, so that whatever changes after it is noticed.
+        self.way = self.shared.store.reconnections();
         let Shared {
             store,
             sink,
@@ -248,14 +271,32 @@ impl Shard<'_> {
         let preceding = lag.appended.saturating_sub(lag.held);
         let mut claim = sink.claim(shard, self.lease.epoch, preceding).await?;
         claim.held.wake_orphans();
-        if lag.last_id < claim.position {
-            error!(%shard, position = %claim.position, last_id = %lag.last_id,
-                "the stream has stepped back behind the ledger: the store has lost entries that it \
-                 had acknowledged; what the ledger has settled is not applied again, but a new \
-                 entry is read only once its id is larger than the position");
+        let found = (claim.position, lag);
+        let step_back = stepback::mend(&**store, &**sink, options, &self.lease, found).await?;
+        if let Some(step_back) = step_back {
+            self.shared.observer.stepped_back(&step_back);
         }
         debug!(%shard, epoch = %self.lease.epoch, position = %claim.position, "claimed");
         Ok(claim)
+    }
+
+    /// Behind a new connection may be a server that lacks what was read before.
+    fn require_same_way(&self) -> Result<()> {
+        if self.shared.store.reconnections() == self.way {
+            return Ok(());
+        }
+        Err(Error::StoreChanged)
+    }
+
+    /// For a log that steps back on the same connection: while nothing comes, it is looked at.
+    async fn require_no_step_back(&self, position: EntryId) -> Result<()> {
+        let group = self.shared.options.group()?;
+        let shard = std::slice::from_ref(&self.lease.partition);
+        let lag = self.shared.store.lag(&group, shard).await?;
+        if lag.first().is_none_or(|lag| lag.last_id >= position) {
+            return Ok(());
+        }
+        Err(Error::StoreChanged)
     }
 
     /// Reads the next batch while one is being written, unless others wait for their turn: then
@@ -277,6 +318,7 @@ impl Shard<'_> {
             .store
             .read_after(&self.lease.partition, after, limit)
             .await?;
+        self.require_same_way()?;
         if !entries.is_empty() {
             self.step(Step::Read);
         }
@@ -327,6 +369,7 @@ impl Shard<'_> {
 
     /// Tells the store what is committed, and frees what no group needs any more.
     async fn acknowledge(&self, through: EntryId) -> Result<()> {
+        self.require_same_way()?;
         self.shared
             .store
             .acknowledge_through(&self.lease, through)

@@ -16,6 +16,7 @@ use crate::dead_letter::{DeadLetter, DeadLetterFilter, StoredLetter};
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::held::HeldIndex;
+use crate::recent::{Addition, Newest};
 use crate::rejection::Rejection;
 
 /// An entry that can be applied: its changes take place together or not at all.
@@ -50,6 +51,44 @@ pub struct Refusal {
     pub rejection: Rejection,
     /// Whether a parent row is missing that may still be on its way in another shard.
     pub is_missing_parent: bool,
+    /// Whether a row with the same unique value is there already.
+    pub is_conflict: bool,
+}
+
+/// What a new row finds in its place, by the primary key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No row.
+    Nothing,
+    /// A row that has every value which the new one gives.
+    Same,
+    /// A row whose version is not older.
+    Newer,
+    /// Another row.
+    Different,
+}
+
+/// Changes that were applied without an effect, because a policy says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// New rows that were there already, updates of rows that are not there.
+    pub skipped: u64,
+    /// Changes that are older than the row.
+    pub stale: u64,
+}
+
+impl std::ops::SubAssign for Passed {
+    fn sub_assign(&mut self, other: Self) {
+        self.skipped = self.skipped.saturating_sub(other.skipped);
+        self.stale = self.stale.saturating_sub(other.stale);
+    }
+}
+
+impl std::ops::AddAssign for Passed {
+    fn add_assign(&mut self, other: Self) {
+        self.skipped += other.skipped;
+        self.stale += other.stale;
+    }
 }
 
 /// What the ledger says of a shard when an owner claims it.
@@ -61,6 +100,8 @@ pub struct Claim {
     pub revision: i64,
     /// What is held.
     pub held: HeldIndex,
+    /// Where the memory of settled entries was written last.
+    pub newest: Newest,
 }
 
 /// Under which condition the ledger may be moved.
@@ -119,6 +160,10 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Fenced`](crate::Error::Fenced) where the ledger has a newer epoch.
     async fn claim(&self, shard: &Partition, epoch: Epoch, preceding: u64) -> Result<Claim>;
 
+    /// What the ledger remembers of the entries settled last: the slots from the oldest to the
+    /// newest.
+    async fn recent(&self, shard: &Partition) -> Result<Vec<Vec<u8>>>;
+
     /// Begins a transaction. Dropped without a commit, it is rolled back.
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>>;
 
@@ -146,6 +191,13 @@ pub trait SinkTransaction: Send {
     /// Applies units in order. The database's refusal is an [`Outcome`], its absence an error.
     async fn apply(&mut self, units: &[&Unit]) -> Result<Outcome>;
 
+    /// What became of a policy in all that is applied so far.
+    fn passed(&self) -> Passed;
+
+    /// Looks what is in the place of new rows, by their primary keys, in the transaction's present
+    /// state. Answers in the order of `changes`.
+    async fn compare(&mut self, changes: &[&Change]) -> Result<Vec<Found>>;
+
     /// Stores held entries; an entry that is held already gets the new state and reason.
     async fn hold(&mut self, shard: &Partition, letters: &[DeadLetter]) -> Result<()>;
 
@@ -157,6 +209,9 @@ pub trait SinkTransaction: Send {
 
     /// Gives held entries up: they are kept, and no longer held.
     async fn discard(&mut self, shard: &Partition, ids: &[EntryId]) -> Result<()>;
+
+    /// Says what the next [`advance`](Self::advance) adds to the memory of settled entries.
+    fn remember(&mut self, addition: Addition);
 
     /// Moves the ledger to `position` and adds to its count of applied entries. Returns whether
     /// the fence held; where it did not, the transaction must be dropped.

@@ -15,6 +15,7 @@
 //! * [`given`] reads what somebody has written, and where,
 //! * [`keys`] lists every setting there is,
 //! * [`slot`] checks a value and puts it into its place,
+//! * [`tables`] does both for the policies of tables, whose keys the user names,
 //! * [`settings`] is what the rest of the program works with, [`tenant`] what one tenant has of
 //!   its own,
 //! * [`address`] reads and redacts URLs, which are secrets,
@@ -30,6 +31,7 @@ mod given;
 mod keys;
 pub mod settings;
 mod slot;
+pub mod tables;
 pub mod tenant;
 
 use std::collections::HashMap;
@@ -44,7 +46,7 @@ pub use tenant::TenantSettings;
 
 use given::Given;
 use keys::{KEYS, TENANT_KEYS, TENANTS};
-use slot::Slot;
+use slot::{Refusal, Slot};
 use tenant::TENANTS_MAX;
 
 /// The settings, and where each of them comes from.
@@ -90,6 +92,9 @@ pub enum Error {
     /// Settings are wrong.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
+    /// The database does not tell of its tables, which the settings name.
+    #[error("the tables of [drain.tables] can't be looked up: {0}")]
+    NoCatalog(#[source] tidegate_drain::Error),
 }
 
 impl Error {
@@ -99,6 +104,7 @@ impl Error {
         match self {
             Self::Unreadable { .. } => "name another one with --config, or correct its permissions",
             Self::NotToml { .. } => "tidegate.example.toml shows every setting",
+            Self::NoCatalog(_) => "check sink.url, and what its user may read",
             Self::Invalid(_) => "`tidegate config show` lists every setting with its value",
         }
     }
@@ -143,6 +149,11 @@ impl Config {
             value,
             origin,
         } = given;
+        if let Some(key) = tables::split(&name) {
+            let taken = tables::set(&mut self.settings, key, &value, &origin);
+            mistakes.extend(taken.err().map(|refusal| refused(&name, &origin, &refusal)));
+            return;
+        }
         let slot = match name.strip_prefix(TENANTS) {
             Some(rest) => self.tenant_slot(rest),
             None => match KEYS.iter().find(|key| key.name == name) {
@@ -158,10 +169,7 @@ impl Config {
             Ok(()) => {
                 self.origins.insert(name, origin);
             }
-            Err(refusal) => mistakes.push(format!(
-                "{name} = {} ({origin}): {}",
-                refusal.shown, refusal.allowed
-            )),
+            Err(refusal) => mistakes.push(refused(&name, &origin, &refusal)),
         }
     }
 
@@ -184,7 +192,7 @@ impl Config {
         }
     }
 
-    /// Every setting, in the order of the example file; tenants come last.
+    /// Every setting, in the order of the example file; then come tenants and policies.
     #[must_use]
     pub fn shown(&self) -> Vec<Shown> {
         let mut settings = self.settings.clone();
@@ -206,8 +214,14 @@ impl Config {
                 show(format!("{TENANTS}{id}.{}", key.name), value);
             }
         }
+        shown.extend(tables::shown(&self.settings));
         shown
     }
+}
+
+fn refused(name: &str, origin: &Origin, refusal: &Refusal) -> String {
+    let Refusal { shown, allowed } = refusal;
+    format!("{name} = {shown} ({origin}): {allowed}")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use tidegate_drain::tenants::OnStoreLost;
 use tidegate_drain::{Options, PostgresOptions};
 use tidegate_store::StreamName;
 
+use crate::Origin;
 use crate::tenant::{self, TenantSettings};
 
 /// The stream's name, as Hyperswitch's drainer has it by default.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub postgres: PostgresOptions,
     /// How the stream is drained.
     pub drain: Options,
+    /// Where the settings of `[drain.tables.…]` come from, by key.
+    pub policy_origins: BTreeMap<String, Origin>,
     /// What follows when the store is lost.
     pub on_store_lost: OnStoreLost,
     /// What the process tells over HTTP.
@@ -112,6 +115,7 @@ impl Default for Settings {
             sink_url: URL_DEFAULT.into(),
             postgres: PostgresOptions::default(),
             drain: Options::new(stream, PARTITIONS_DEFAULT),
+            policy_origins: BTreeMap::new(),
             on_store_lost: OnStoreLost::default(),
             console: ConsoleSettings::default(),
             traces: TraceSettings::default(),

@@ -37,7 +37,7 @@ pub use entry::{Entry, EntryId, Field, NewEntry};
 pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};
 pub use parked::ParkedEntry;
-pub use port::{Fetch, Lag, ReadLimit, Start, Store};
+pub use port::{Fetch, Forward, Lag, ReadLimit, Start, Store};
 pub use redis::{RedisStore, RedisUrl};
 pub use sqlite::{Clock, ManualClock, SqliteStore, SystemClock};
 pub use stream::{GroupName, Partition, StreamName};

@@ -51,6 +51,20 @@ pub enum Start {
     Time(u64),
 }
 
+/// How the ids of a partition go on after its log has lost entries that a reader has settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// What the reader has settled: new entries get larger ids than this.
+    pub through: EntryId,
+    /// How far the reader has looked at the entries up to `through`: whatever lies behind is new.
+    pub seen: EntryId,
+    /// The entries up to `seen` that the reader has never had. They are appended again, in order,
+    /// and so is all that came after them.
+    pub carried: Vec<EntryId>,
+    /// How many entries count as appended up to `through`.
+    pub settled: u64,
+}
+
 /// How far a group is in a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
@@ -161,6 +175,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error::LeaseLost`](crate::Error), and then nothing was deleted.
     async fn trim(&self, lease: &Lease, keep: u64) -> Result<u64>;
+
+    /// How often the way to the store was made anew, and may lead to another server. A reader that
+    /// keeps its own position compares it with what it was when it looked at the store: a server
+    /// that took another one's place may lack entries which the other one had acknowledged.
+    fn reconnections(&self) -> u64 {
+        0
+    }
+
+    /// Moves a partition's last id forward to what its reader has settled, after the log has
+    /// stepped back behind it; so that no new entry gets an id which the reader takes for settled.
+    /// New entries that got such an id already are appended again, and everything after them too,
+    /// all in one step. Other groups may read these again. Returns how many were appended again.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`](crate::Error), and [`Error::Unavailable`](crate::Error) where the log
+    /// has stepped back once more; then nothing was changed.
+    async fn move_last_id_forward(&self, lease: &Lease, forward: &Forward) -> Result<u64>;
 
     /// Lets a group begin again elsewhere, in one step: its position moves to `start`, nothing is
     /// pending any more, and the present lease ends with its epoch, so that a running owner gets

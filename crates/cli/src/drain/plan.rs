@@ -25,7 +25,11 @@ use crate::{connect, failure};
 pub(crate) async fn run(file: &str, json: bool, settings: &Settings) -> miette::Result<ExitCode> {
     let mut lines = Lines::open(file, settings.drain.entry_bytes_max)?;
     let sink = connect::sink(settings).await?;
-    let catalog = sink.catalog().await.map_err(failure::drain)?;
+    let catalog = settings
+        .drain
+        .catalog(&*sink)
+        .await
+        .map_err(failure::drain)?;
     let mut plan = Plan::new(&*sink, &catalog, &settings.drain, json);
     while let Some(batch) = lines.next_batch()? {
         for line in batch {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_store::{
-    AppendOptions, Appended, Entry, EntryId, Epoch, Error, Fetch, GroupName, Lag, Lease,
+    AppendOptions, Appended, Entry, EntryId, Epoch, Error, Fetch, Forward, GroupName, Lag, Lease,
     LeaseHolder, NewEntry, ParkedEntry, Partition, ReadLimit, Result, Start, Store, StreamName,
     WorkerId,
 };
@@ -213,6 +213,10 @@ impl Store for MemoryStore {
 
     async fn trim(&self, _: &Lease, _: u64) -> Result<u64> {
         Err(not_asked("ownership trims nothing"))
+    }
+
+    async fn move_last_id_forward(&self, _: &Lease, _: &Forward) -> Result<u64> {
+        Err(not_asked("ownership moves no ids"))
     }
 
     async fn reset_group(&self, _: &GroupName, _: &Partition, _: Start) -> Result<()> {

@@ -66,6 +66,7 @@ fn table(name: &str, is_ordered: bool, is_exact: bool) -> Table {
         rank: 0,
         is_ordered,
         has_triggers: is_ordered,
+        policy: crate::policy::Policy::default(),
     }
 }
 

@@ -45,6 +45,7 @@ fn table(name: &str, rank: u32, is_ordered: bool) -> Table {
         rank,
         is_ordered,
         has_triggers: is_ordered,
+        policy: crate::policy::Policy::default(),
     }
 }
 

@@ -6,12 +6,14 @@
 
 use deadpool_postgres::Client;
 use tidegate_store::{EntryId, Epoch, Partition, StreamName};
+use tokio_postgres::types::ToSql;
 
 use super::failure::own;
 use super::letters;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::held::HeldIndex;
+use crate::recent::{Addition, Newest};
 use crate::sink::{Claim, Fence, LedgerRow};
 
 /// Makes `epoch` the newest owner and reads where the shard is.
@@ -51,45 +53,79 @@ pub(super) async fn claim(
     let position = entry_id(row.get(0))?;
     let revision = row.get(1);
     let held = letters::load_index(client, shard).await?;
+    let newest = "SELECT number, octet_length(entries) FROM tidegate.recent \
+         WHERE stream = $1 AND shard = $2 ORDER BY number DESC LIMIT 1";
+    let newest = client.prepare_cached(newest).await.map_err(own)?;
+    let newest = client
+        .query_opt(&newest, &[&stream, &index])
+        .await
+        .map_err(own)?;
+    let newest = newest.map_or_else(Newest::default, |row| Newest {
+        number: row.get(0),
+        bytes: usize::try_from(row.get::<_, i32>(1)).unwrap_or_default(),
+    });
     session.settle();
     session.commit().await?;
     Ok(Claim {
         position,
         revision,
         held,
+        newest,
     })
 }
 
-/// Moves the ledger if the fence holds.
+/// What is remembered of the entries settled last, from the oldest slot to the newest.
+pub(super) async fn recent(client: &Client, shard: &Partition) -> Result<Vec<Vec<u8>>> {
+    let sql =
+        "SELECT entries FROM tidegate.recent WHERE stream = $1 AND shard = $2 ORDER BY number";
+    let (stream, index) = name(shard)?;
+    let rows = client.query(sql, &[&stream, &index]).await.map_err(own)?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Moves the ledger if the fence holds, and adds to the memory in the same statement.
 pub(super) async fn advance(
     client: &Client,
     shard: &Partition,
     fence: &Fence,
     position: EntryId,
     applied: u64,
+    addition: Option<Addition>,
 ) -> Result<bool> {
-    let sql = "UPDATE tidegate.ledger \
+    let mut sql = "UPDATE tidegate.ledger \
          SET position = $6, applied = applied + $7, updated_at = now() \
-         WHERE stream = $1 AND shard = $2 AND epoch = $3 AND position = $4 AND revision = $5";
+         WHERE stream = $1 AND shard = $2 AND epoch = $3 AND position = $4 AND revision = $5"
+        .to_owned();
+    if addition.is_some() {
+        sql = format!(
+            "WITH moved AS ({sql} RETURNING stream, shard) \
+             INSERT INTO tidegate.recent AS r (stream, shard, slot, number, entries) \
+             SELECT stream, shard, $8::int, $9::bigint, $10::bytea FROM moved \
+             ON CONFLICT (stream, shard, slot) DO UPDATE SET number = excluded.number, entries = \
+               CASE WHEN r.number = excluded.number THEN r.entries || excluded.entries \
+               ELSE excluded.entries END"
+        );
+    }
+    let sql = sql.as_str();
     let statement = client.prepare_cached(sql).await.map_err(own)?;
     let (stream, index) = name(shard)?;
     let (epoch, applied) = (number(fence.epoch.0)?, number(applied)?);
     let (from, to) = (fence.position.to_string(), position.to_string());
-    let rows = client
-        .execute(
-            &statement,
-            &[
-                &stream,
-                &index,
-                &epoch,
-                &from,
-                &fence.revision,
-                &to,
-                &applied,
-            ],
-        )
-        .await
-        .map_err(own)?;
+    let slot = addition.as_ref().map_or(0, Addition::slot);
+    let slot = i32::try_from(slot).unwrap_or_default();
+    let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
+        &stream,
+        &index,
+        &epoch,
+        &from,
+        &fence.revision,
+        &to,
+        &applied,
+    ];
+    if let Some(Addition { number, chunk, .. }) = &addition {
+        parameters.extend([&slot as &(dyn ToSql + Sync), number, chunk]);
+    }
+    let rows = client.execute(&statement, &parameters).await.map_err(own)?;
     Ok(rows == 1)
 }
 

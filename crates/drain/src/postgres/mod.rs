@@ -7,13 +7,14 @@
 //!   how, [`statement`] makes the text, [`write`](mod@write) sends it with [`parameter`]s through a
 //!   [`pipeline`], or by [`copy`](mod@copy),
 //! * [`failure`] judges errors, [`search`] and [`culprits`] find the rows at fault, [`refusal`]
-//!   says why.
+//!   says why, [`compare`](mod@compare) looks what is in the place of a new row.
 //!
 //! Everything durable happens in one transaction per batch, so a process that dies anywhere in
 //! here leaves the database as it was.
 
 mod catalog;
 mod codec;
+mod compare;
 mod copy;
 mod culprits;
 mod failure;
@@ -131,6 +132,15 @@ impl Sink for PostgresSink {
 
     async fn claim(&self, shard: &Partition, epoch: Epoch, preceding: u64) -> Result<Claim> {
         ledger::claim(Session::begin(&self.pool).await?, shard, epoch, preceding).await
+    }
+
+    async fn recent(&self, shard: &Partition) -> Result<Vec<Vec<u8>>> {
+        let mut session = Session::begin(&self.pool).await?;
+        session.unsettle();
+        let slots = ledger::recent(session.client()?, shard).await?;
+        session.settle();
+        session.commit().await?;
+        Ok(slots)
     }
 
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {

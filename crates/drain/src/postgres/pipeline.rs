@@ -50,8 +50,8 @@ enum Sent<'a> {
 /// Requests whose answers fell short.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// Which of them, as step and change.
-    pub(super) short: Vec<(usize, Option<usize>)>,
+    /// Which of them, as step and change, and how many rows they were short of.
+    pub(super) short: Vec<(usize, Option<usize>, u64)>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -122,7 +122,7 @@ impl<'a> Pipeline<'a> {
                         rows_min,
                     },
                 ) if rows < rows_min => {
-                    answers.short.push((step, change));
+                    answers.short.push((step, change, rows_min - rows));
                 }
                 (Ok(_), _) => {}
             }

@@ -24,13 +24,18 @@ pub(super) fn refusal(stop: &Stop, steps: &[Step<'_>]) -> Refusal {
     match &stop.cause {
         Cause::NoRow(_) => {
             let table = shape.map_or("", |shape| shape.table.name.as_str());
+            let what = match shape.map(|shape| shape.verb) {
+                Some(Verb::Delete) => "delete",
+                _ => "update",
+            };
             let reason = format!(
-                "table {table:?} has no row with this key to update; it was deleted or never \
+                "table {table:?} has no row with this key to {what}; it was deleted or never \
                  inserted; insert it and retry, or discard"
             );
             Refusal {
                 rejection: Rejection::new(Code::NoSuchRow, reason),
                 is_missing_parent: false,
+                is_conflict: false,
             }
         }
         Cause::Error(error) | Cause::NoCopy(error) => match error.as_db_error() {
@@ -39,12 +44,14 @@ pub(super) fn refusal(stop: &Stop, steps: &[Step<'_>]) -> Refusal {
                 Refusal {
                     rejection: rejection(answer, is_missing_parent),
                     is_missing_parent,
+                    is_conflict: answer.code().code() == "23505",
                 }
             }
             // Only answers are taken for refusals.
             None => Refusal {
                 rejection: Rejection::new(Code::Refused, error.to_string()),
                 is_missing_parent: false,
+                is_conflict: false,
             },
         },
     }

@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 const LOCK_KEY: i64 = 0x7469_6465_6761_7465;
 
 /// From version to version: the first step creates version 1.
-const STEPS: [&str; 1] = [r#"
+const STEPS: [&str; 2] = [
+    r#"
 CREATE TABLE tidegate.ledger (
     stream     text        NOT NULL,
     shard      integer     NOT NULL,
@@ -69,7 +70,23 @@ COMMENT ON TABLE tidegate.dead_letter IS
 COMMENT ON COLUMN tidegate.dead_letter.entry IS 'All fields of the entry as [[name, value], …] in JSON.';
 COMMENT ON COLUMN tidegate.dead_letter.row_keys IS 'The rows it touches, in tidegate''s own packing.';
 COMMENT ON COLUMN tidegate.dead_letter.since_ms IS 'Since when it is held so, in Unix milliseconds.';
-"#];
+"#,
+    r#"
+CREATE TABLE tidegate.recent (
+    stream  text    NOT NULL,
+    shard   integer NOT NULL,
+    slot    integer NOT NULL,
+    number  bigint  NOT NULL,
+    entries bytea   NOT NULL,
+    PRIMARY KEY (stream, shard, slot)
+);
+ALTER TABLE tidegate.recent ALTER COLUMN entries SET STORAGE EXTERNAL;
+COMMENT ON TABLE tidegate.recent IS
+    'Which entries were settled last, so that new ones can be told from old ones after the log has stepped back.';
+COMMENT ON COLUMN tidegate.recent.number IS 'Larger is newer.';
+COMMENT ON COLUMN tidegate.recent.entries IS 'Ids and digests, in tidegate''s own packing.';
+"#,
+];
 
 /// Creates the tables, or brings them to this program's version.
 pub(super) async fn prepare(mut session: Session) -> Result<()> {

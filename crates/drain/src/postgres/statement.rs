@@ -40,10 +40,21 @@ fn insert(shape: &Change, method: Method) -> String {
         Method::Single => format!("VALUES ({given})"),
         _ => format!("SELECT {given} FROM {}", arrays(values(shape))),
     };
+    let alias = match guard(shape) {
+        Some(_) if shape.verb == Verb::Upsert => " AS t",
+        _ => "",
+    };
     format!(
-        "INSERT INTO {} ({columns}) OVERRIDING SYSTEM VALUE {rows}",
+        "INSERT INTO {}{alias} ({columns}) OVERRIDING SYSTEM VALUE {rows}",
         name(&shape.table)
     )
+}
+
+/// The version column of a guarded table, and its place among the change's columns.
+fn guard(shape: &Change) -> Option<(usize, &Column)> {
+    let version = shape.table.policy.version?;
+    let at = shape.columns.iter().position(|index| *index == version)?;
+    Some((at, shape.table.columns.get(version)?))
 }
 
 fn on_conflict(shape: &Change) -> String {
@@ -54,10 +65,17 @@ fn on_conflict(shape: &Change) -> String {
         .map(|column| format!("{0} = EXCLUDED.{0}", quoted(&column.name)))
         .collect();
     if changed.is_empty() {
-        format!(" ON CONFLICT ({key}) DO NOTHING")
-    } else {
-        format!(" ON CONFLICT ({key}) DO UPDATE SET {}", changed.join(", "))
+        return format!(" ON CONFLICT ({key}) DO NOTHING");
     }
+    let is_newer = guard(shape).map(|(_, column)| {
+        let version = quoted(&column.name);
+        format!(" WHERE t.{version} IS NULL OR t.{version} < EXCLUDED.{version}")
+    });
+    format!(
+        " ON CONFLICT ({key}) DO UPDATE SET {}{}",
+        changed.join(", "),
+        is_newer.unwrap_or_default()
+    )
 }
 
 fn update(shape: &Change, method: Method) -> String {
@@ -74,7 +92,13 @@ fn update(shape: &Change, method: Method) -> String {
         let given = keys(&shape.table).chain(values(shape));
         sql = format!("{sql} FROM {}", arrays(given));
     }
-    format!("{sql} WHERE {}", by_key(&shape.table, method))
+    let is_newer = guard(shape).map(|(at, column)| {
+        let version = quoted(&column.name);
+        let given = value(first + at, column, method);
+        format!(" AND (t.{version} IS NULL OR t.{version} < {given})")
+    });
+    let by_key = by_key(&shape.table, method);
+    format!("{sql} WHERE {by_key}{}", is_newer.unwrap_or_default())
 }
 
 fn delete(shape: &Change, method: Method) -> String {
@@ -120,6 +144,41 @@ pub(super) fn search(pairs: &[(&Column, &str)], other: &str, is_found: bool) -> 
         not_null.join(" AND "),
         if is_found { "" } else { "NOT " },
         equal.join(" AND ")
+    )
+}
+
+/// What is in the place of new rows of this shape: for each row that is found the place, from 1,
+/// whether it has the same values, and whether its version is not older. With `as_text` values are
+/// compared by their texts, for types that know no equality.
+pub(super) fn compare(shape: &Change, as_text: bool) -> String {
+    let given = list(values(shape), |at, column| {
+        format!("${}::{}[]", at + 1, column.cell_type)
+    });
+    let names = list(values(shape), |at, _| format!("c{}", at + 1));
+    let same = |(at, column): (usize, &Column)| {
+        let (name, value) = (quoted(&column.name), value(at, column, Method::Bulk));
+        match column.sql_type.as_str() {
+            _ if as_text => format!("o.{name}::text IS NOT DISTINCT FROM ({value})::text"),
+            "json" => format!("o.{name}::jsonb IS NOT DISTINCT FROM ({value})::jsonb"),
+            _ => format!("o.{name} IS NOT DISTINCT FROM {value}"),
+        }
+    };
+    let same: Vec<_> = values(shape).enumerate().map(same).collect();
+    let newer = guard(shape).map_or("false".to_owned(), |(at, column)| {
+        let value = value(at, column, Method::Bulk);
+        format!("coalesce(o.{} >= {value}, false)", quoted(&column.name))
+    });
+    let by_key = keys(&shape.table).filter_map(|key| {
+        let at = values(shape).position(|column| column.name == key.name)?;
+        let value = value(at, key, Method::Bulk);
+        Some(format!("o.{} = {value}", quoted(&key.name)))
+    });
+    format!(
+        "SELECT u.place, {}, {newer} FROM unnest({given}) WITH ORDINALITY AS u({names}, place) \
+         JOIN {} AS o ON {}",
+        same.join(" AND "),
+        name(&shape.table),
+        by_key.collect::<Vec<_>>().join(" AND ")
     )
 }
 
@@ -212,6 +271,7 @@ mod tests {
             rank: 0,
             is_ordered: false,
             has_triggers: false,
+            policy: crate::policy::Policy::default(),
         };
         let catalog = Catalog::new("s", [table]);
         let operation = Operation::parse(json.as_bytes()).expect("an operation");

@@ -21,20 +21,26 @@ use super::savepoint::Ground;
 use super::search::changes;
 use super::session::Session;
 use super::write::{Cause, Stop, write};
-use super::{ledger, letters};
+use super::{compare, ledger, letters};
+use crate::change::Change;
 use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::fold::fold;
 use crate::held::HeldIndex;
 use crate::plan::{Step, plan};
-use crate::sink::{Fence, Outcome, SinkTransaction, Unit};
+use crate::recent::Addition;
+use crate::sink::{Fence, Found, Outcome, Passed, SinkTransaction, Unit};
 
 /// An open transaction.
 pub(super) struct PostgresTransaction {
     pub(super) session: Session,
     quirks: Arc<Quirks>,
     ground: Ground,
+    /// What policies let pass in everything that is written, and in the last attempt of it.
+    passed: (Passed, Passed),
+    /// What the ledger is to remember with its next move.
+    addition: Option<Addition>,
     /// Whether changes of one row may be written as one; no longer once that was refused.
     may_fold: bool,
 }
@@ -52,6 +58,8 @@ impl PostgresTransaction {
             session,
             quirks,
             ground: Ground::Clean,
+            passed: <(Passed, Passed)>::default(),
+            addition: None,
             may_fold,
         }
     }
@@ -116,8 +124,11 @@ impl PostgresTransaction {
             (savepoint, defer) => format!("{savepoint}; {defer}"),
         };
         let client = self.session.client()?;
+        self.passed.1 = Passed::default();
         match write(client, &self.quirks, steps, &first, last).await {
-            Ok(()) => {
+            Ok(passed) => {
+                self.passed.0 += passed;
+                self.passed.1 = passed;
                 self.ground.keep();
                 Ok(None)
             }
@@ -152,6 +163,7 @@ impl PostgresTransaction {
     /// Takes the last attempt back.
     pub(super) async fn undo(&mut self) -> Result<()> {
         let sql = self.ground.undo();
+        self.passed.0 -= std::mem::take(&mut self.passed.1);
         self.session.client()?.batch_execute(sql).await.map_err(own)
     }
 }
@@ -164,6 +176,19 @@ impl SinkTransaction for PostgresTransaction {
         }
         self.session.unsettle();
         let result = self.apply_units(units).await;
+        self.done(result)
+    }
+
+    fn passed(&self) -> Passed {
+        self.passed.0
+    }
+
+    async fn compare(&mut self, changes: &[&Change]) -> Result<Vec<Found>> {
+        self.session.unsettle();
+        let result = match self.session.client() {
+            Ok(client) => compare::compare(client, changes).await,
+            Err(error) => Err(error),
+        };
         self.done(result)
     }
 
@@ -187,6 +212,10 @@ impl SinkTransaction for PostgresTransaction {
         self.done(result)
     }
 
+    fn remember(&mut self, addition: Addition) {
+        self.addition = Some(addition);
+    }
+
     async fn advance(
         &mut self,
         shard: &Partition,
@@ -194,7 +223,8 @@ impl SinkTransaction for PostgresTransaction {
         position: EntryId,
         applied: u64,
     ) -> Result<bool> {
-        let result = ledger::advance(self.open()?, shard, fence, position, applied).await;
+        let addition = self.addition.take();
+        let result = ledger::advance(self.open()?, shard, fence, position, applied, addition).await;
         self.done(result)
     }
 

@@ -13,8 +13,11 @@ use super::method::{self, Method, may_suppress};
 use super::parameter::{Cell, columns};
 use super::pipeline::{Pipeline, Request};
 use super::statement;
+use crate::change::Change;
 use crate::operation::Verb;
 use crate::plan::Step;
+use crate::policy::OnMissing;
+use crate::sink::Passed;
 
 /// Why the steps could not be written to the end.
 #[derive(Debug)]
@@ -38,15 +41,16 @@ pub(super) enum Cause {
 }
 
 /// Sends `first`, writes the steps, sends `last`, and awaits all answers. Nothing is sent for an
-/// empty text.
+/// empty text. Returns what the tables' policies let pass.
 pub(super) async fn write(
     client: &Client,
     quirks: &Quirks,
     steps: &[Step<'_>],
     first: &str,
     last: &str,
-) -> Result<(), Stop> {
+) -> Result<Passed, Stop> {
     let mut pipeline = Pipeline::default();
+    let mut passed = Passed::default();
     if !first.is_empty() {
         pipeline.send(Request::Frame, frame(client, first)).await;
     }
@@ -64,14 +68,21 @@ pub(super) async fn write(
                 cause,
             });
         }
-        if shape.verb == Verb::Update && may_suppress(&shape.table) {
+        if shape.table.policy.is_lenient(shape.verb) {
+            passed += settle_leniently(client, &mut pipeline, index, step).await?;
+        } else if needs_row(shape) && may_suppress(&shape.table) {
             settle_with_triggers(client, &mut pipeline, index, step).await?;
         }
     }
     if !last.is_empty() {
         pipeline.send(Request::Frame, frame(client, last)).await;
     }
-    settle(&mut pipeline).await
+    settle(&mut pipeline).await?;
+    Ok(passed)
+}
+
+fn needs_row(shape: &Change) -> bool {
+    shape.table.policy.needs_row(shape.verb)
 }
 
 async fn frame(client: &Client, sql: &str) -> Result<u64, tokio_postgres::Error> {
@@ -92,11 +103,11 @@ async fn send<'a>(
     let sql = statement::text(shape, method);
     let prepared = pipeline.beside(client.prepare_cached(&sql)).await;
     let statement = prepared.map_err(Cause::Error)?;
-    let is_update = shape.verb == Verb::Update;
+    let is_counted = needs_row(shape) || shape.table.policy.is_lenient(shape.verb);
     match method {
         Method::Copy => return pipeline.beside(copy(client, &statement, step)).await,
         Method::Bulk => {
-            let rows_min = if is_update {
+            let rows_min = if is_counted {
                 step.changes.len() as u64
             } else {
                 0
@@ -112,7 +123,7 @@ async fn send<'a>(
         }
         Method::Single => {
             for (change, row) in step.changes.iter().enumerate() {
-                let rows_min = u64::from(is_update);
+                let rows_min = u64::from(is_counted);
                 let request = Request::Write {
                     step: index,
                     change: Some(change),
@@ -131,11 +142,11 @@ async fn send<'a>(
 /// Awaits the answers; updates that wrote too few rows found no row.
 async fn settle(pipeline: &mut Pipeline<'_>) -> Result<(), Stop> {
     let answers = pipeline.settle().await.map_err(stopped)?;
-    let Some((step, _)) = answers.short.first().copied() else {
+    let Some((step, _, _)) = answers.short.first().copied() else {
         return Ok(());
     };
-    let of_step = answers.short.iter().filter(|(other, _)| *other == step);
-    let changes: Vec<usize> = of_step.filter_map(|(_, change)| *change).collect();
+    let of_step = answers.short.iter().filter(|(other, ..)| *other == step);
+    let changes: Vec<usize> = of_step.filter_map(|(_, change, _)| *change).collect();
     Err(Stop {
         step: Some(step),
         cause: Cause::NoRow(changes),
@@ -175,6 +186,58 @@ async fn settle_with_triggers(
         step: Some(index),
         cause: Cause::NoRow(changes),
     })
+}
+
+/// A policy may let changes pass that found nothing to do: rows that are not there, or are newer.
+async fn settle_leniently(
+    client: &Client,
+    pipeline: &mut Pipeline<'_>,
+    index: usize,
+    step: &Step<'_>,
+) -> Result<Passed, Stop> {
+    let answers = pipeline.settle().await.map_err(stopped)?;
+    let short = answers.short.iter();
+    if let Some((other, change, _)) = short.clone().find(|(at, ..)| *at != index) {
+        return Err(Stop {
+            step: Some(*other),
+            cause: Cause::NoRow(change.iter().copied().collect()),
+        });
+    }
+    let missed: u64 = short.clone().map(|(.., rows)| rows).sum();
+    let mut passed = Passed::default();
+    let Some(shape) = step.shape().filter(|_| missed > 0) else {
+        return Ok(passed);
+    };
+    let policy = shape.table.policy;
+    if policy.version.is_none() {
+        passed.skipped = missed;
+        return Ok(passed);
+    }
+    passed.stale = missed;
+    if shape.verb == Verb::Upsert {
+        return Ok(passed);
+    }
+    let in_step = |cause| Stop {
+        step: Some(index),
+        cause,
+    };
+    let mut absent = absent_rows(client, step)
+        .await
+        .map_err(|error| in_step(Cause::Error(error)))?;
+    let known: Vec<usize> = short.filter_map(|(_, change, _)| *change).collect();
+    if !known.is_empty() {
+        // A row that was moved to another key is gone, and was not missed.
+        absent.retain(|change| known.contains(change));
+    }
+    if absent.is_empty() {
+        return Ok(passed);
+    }
+    if policy.on_missing_update == OnMissing::DeadLetter {
+        return Err(in_step(Cause::NoRow(absent)));
+    }
+    passed.skipped = absent.len() as u64;
+    passed.stale = missed.saturating_sub(passed.skipped);
+    Ok(passed)
 }
 
 fn stopped((request, error): (Request, tokio_postgres::Error)) -> Stop {

@@ -11,6 +11,7 @@ use super::column::{ShardKey, entry_id, number, to_sql};
 use super::failure::from_sqlite;
 use super::letters;
 use crate::error::{Error, Result};
+use crate::recent::{Addition, Newest};
 use crate::sink::{Claim, Fence, LedgerRow};
 
 /// The database's clock, in Unix milliseconds.
@@ -74,6 +75,7 @@ pub(super) fn claim(
             position: EntryId::ZERO,
             revision: 0,
             held,
+            newest: Newest::default(),
         });
     };
     if ledger_epoch > epoch {
@@ -95,7 +97,58 @@ pub(super) fn claim(
         position,
         revision,
         held: letters::index(connection, &key)?,
+        newest: newest(connection, &key).map_err(from_sqlite)?,
     })
+}
+
+fn newest(connection: &Connection, key: &ShardKey) -> rusqlite::Result<Newest> {
+    let mut statement = connection.prepare_cached(
+        "SELECT number, length(entries) FROM tidegate_recent
+         WHERE stream = ?1 AND shard = ?2 ORDER BY number DESC LIMIT 1",
+    )?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Newest {
+            number: row.get(0)?,
+            bytes: usize::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+        })
+    };
+    let newest = statement.query_row((&key.stream, key.shard), read);
+    Ok(newest.optional()?.unwrap_or_default())
+}
+
+/// What is remembered of the entries settled last, from the oldest slot to the newest.
+pub(super) fn recent(connection: &Connection, key: &ShardKey) -> Result<Vec<Vec<u8>>> {
+    let read = || {
+        let mut statement = connection.prepare_cached(
+            "SELECT entries FROM tidegate_recent WHERE stream = ?1 AND shard = ?2 ORDER BY number",
+        )?;
+        let rows = statement.query_map((&key.stream, key.shard), |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    read().map_err(from_sqlite)
+}
+
+/// Adds to what is remembered.
+pub(super) fn remember(connection: &Connection, key: &ShardKey, addition: &Addition) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO tidegate_recent (stream, shard, slot, number, entries)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET number = excluded.number, entries = CASE
+                 WHEN number = excluded.number THEN CAST(entries || excluded.entries AS BLOB)
+                 ELSE excluded.entries END",
+        )
+        .and_then(|mut statement| {
+            statement.execute((
+                &key.stream,
+                key.shard,
+                addition.slot(),
+                addition.number,
+                &addition.chunk,
+            ))
+        })
+        .map_err(from_sqlite)?;
+    Ok(())
 }
 
 /// Moves the ledger if the fence holds, and says whether it did.

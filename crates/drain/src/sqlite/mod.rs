@@ -22,6 +22,7 @@
 mod cell;
 mod codec;
 mod column;
+mod compare;
 mod connection;
 mod decimal;
 mod declared;
@@ -48,6 +49,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tidegate_store::{Epoch, Partition, StreamName};
 
+use self::column::ShardKey;
 use self::failure::from_sqlite;
 use self::reader::Reader;
 use self::script::Script;
@@ -120,6 +122,13 @@ impl Sink for SqliteSink {
             Ok(claim)
         })
         .await
+    }
+
+    async fn recent(&self, shard: &Partition) -> Result<Vec<Vec<u8>>> {
+        let key = ShardKey::from(shard);
+        self.reader
+            .run(move |connection| ledger::recent(connection, &key))
+            .await
     }
 
     fn connections_max(&self) -> usize {

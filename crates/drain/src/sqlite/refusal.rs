@@ -73,6 +73,12 @@ pub(super) fn by_sqlite(
         _ => other(failure, shape),
     };
     let sqlstate = Some(code_name(failure.extended_code));
+    let is_conflict = matches!(
+        failure.extended_code,
+        ffi::SQLITE_CONSTRAINT_UNIQUE
+            | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            | ffi::SQLITE_CONSTRAINT_ROWID
+    );
     Failed::Refused(Refusal {
         rejection: Rejection {
             code,
@@ -80,6 +86,7 @@ pub(super) fn by_sqlite(
             reason: what,
         },
         is_missing_parent,
+        is_conflict,
     })
 }
 
@@ -111,19 +118,24 @@ pub(super) fn by_deferred_key<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Re
             reason,
         },
         is_missing_parent,
+        is_conflict: false,
     }
 }
 
-/// An update met no row.
+/// An update or a delete met no row.
 pub(super) fn no_such_row(shape: &Shape) -> Refusal {
+    let what = match shape.verb {
+        Verb::Delete => "deleted; discard the operation, or insert the row and retry",
+        _ => "updated; insert the row and retry, or send an upsert",
+    };
     let reason = format!(
-        "there is no row with this key in table {:?}, so nothing was updated; insert the row and \
-         retry, or send an upsert",
+        "there is no row with this key in table {:?}, so nothing was {what}",
         shape.table.name
     );
     Refusal {
         rejection: Rejection::new(Code::NoSuchRow, reason),
         is_missing_parent: false,
+        is_conflict: false,
     }
 }
 

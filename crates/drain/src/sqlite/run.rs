@@ -10,11 +10,13 @@ use super::cell;
 use super::failure::from_sqlite;
 use super::refusal::{Phase, by_deferred_key, by_sqlite, no_such_row};
 use super::script::{Script, Shape};
+use super::statement::exists;
 use super::writer::OpenTransaction;
 use crate::cells;
 use crate::error::{Error, Result};
 use crate::operation::Verb;
-use crate::sink::{Outcome, Refusal};
+use crate::policy::OnMissing;
+use crate::sink::{Outcome, Passed, Refusal};
 
 /// Why a unit was not applied.
 pub(super) enum Failed {
@@ -30,16 +32,18 @@ impl From<rusqlite::Error> for Failed {
     }
 }
 
-/// Runs a script.
-pub(super) fn run(open: &OpenTransaction, script: &Script) -> Result<Outcome> {
+/// Runs a script. What the tables' policies let pass is returned as well.
+pub(super) fn run(open: &OpenTransaction, script: &Script) -> Result<(Outcome, Passed)> {
     let connection = open.connection()?;
     let mut run = Run {
         connection,
         script,
         cells: script.cells.iter(),
         statement: None,
+        passed: Passed::default(),
     };
     for (index, unit) in script.units.iter().enumerate() {
+        let passed = run.passed;
         let done = if run.needs_savepoint(unit) || open.deferred().may_exist() {
             run.unit_in_savepoint(open, unit)
         } else {
@@ -48,15 +52,16 @@ pub(super) fn run(open: &OpenTransaction, script: &Script) -> Result<Outcome> {
         match done {
             Ok(()) => {}
             Err(Failed::Refused(refusal)) => {
-                return Ok(Outcome::Refused {
+                let outcome = Outcome::Refused {
                     applied: index,
                     culprits: vec![(index, refusal)],
-                });
+                };
+                return Ok((outcome, passed));
             }
             Err(Failed::Error(error)) => return Err(error),
         }
     }
-    Ok(Outcome::Applied)
+    Ok((Outcome::Applied, run.passed))
 }
 
 struct Run<'a> {
@@ -65,6 +70,8 @@ struct Run<'a> {
     cells: cells::Iter<'a>,
     /// The statement of the last change; changes of one shape mostly come in a row.
     statement: Option<(usize, CachedStatement<'a>)>,
+    /// What the tables' policies let pass.
+    passed: Passed,
 }
 
 impl Run<'_> {
@@ -113,6 +120,7 @@ impl Run<'_> {
                 .prepare_cached(&shape.sql)
                 .map_err(|error| self.judge(error, shape, Phase::Prepare))?,
         };
+        let from = self.cells.clone();
         for number in 1..=shape.parameters {
             let value = self
                 .cells
@@ -127,8 +135,35 @@ impl Run<'_> {
             .raw_execute()
             .map_err(|error| self.judge(error, shape, Phase::Run))?;
         self.statement = Some((index, statement));
-        if rows == 0 && shape.verb == Verb::Update {
+        if rows == 0 {
+            self.nothing_was_changed(shape, from)?;
+        }
+        Ok(())
+    }
+
+    /// Decides, by the table's policy, what a change is that found nothing to do.
+    fn nothing_was_changed(
+        &mut self,
+        shape: &Shape,
+        mut cells: cells::Iter<'_>,
+    ) -> Result<(), Failed> {
+        let policy = shape.table.policy;
+        if policy.version.is_some() && matches!(shape.verb, Verb::Update | Verb::Upsert) {
+            let mut exists = self.connection.prepare_cached(&exists(&shape.table))?;
+            for number in 1..=shape.table.primary_key.len() {
+                let value = cells.next().and_then(cell::to_sql);
+                exists.raw_bind_parameter(number, value.ok_or_else(broken_script)?)?;
+            }
+            if shape.verb == Verb::Upsert || exists.raw_query().next()?.is_some() {
+                self.passed.stale += 1;
+                return Ok(());
+            }
+        }
+        if policy.needs_row(shape.verb) {
             return Err(Failed::Refused(no_such_row(shape)));
+        }
+        if shape.verb == Verb::Update && policy.on_missing_update == OnMissing::Skip {
+            self.passed.skipped += 1;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `tidegate_sink_meta` | the version of these tables | the first to prepare the file |
 //! | `tidegate_ledger` | how far a shard is, under which epoch, and what it has counted | claim, advance, revise |
+//! | `tidegate_recent` | ids and digests of entries that were settled last | advance |
 //! | `tidegate_dead_letter` | a held entry with its reason and the rows it touches | hold, release |
 //!
 //! The tables are created in one transaction: a process that dies here leaves none of them.
@@ -14,8 +15,20 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::failure::from_sqlite;
 use crate::error::{Error, Result};
 
-/// The version of the tables below. A file of an earlier version would be brought up to it here.
-const SCHEMA_VERSION: i64 = 1;
+/// The version of the tables below. A file of an earlier version is brought up to it.
+const SCHEMA_VERSION: i64 = 2;
+
+/// What version 2 adds.
+const RECENT: &str = "
+CREATE TABLE tidegate_recent (
+    stream  TEXT NOT NULL,
+    shard   INTEGER NOT NULL,
+    slot    INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    entries BLOB NOT NULL,
+    PRIMARY KEY (stream, shard, slot)
+);
+";
 
 const TABLES: &str = "
 CREATE TABLE tidegate_sink_meta (
@@ -61,12 +74,13 @@ CREATE INDEX tidegate_dead_letter_by_order ON tidegate_dead_letter (stream, entr
 /// [`Error::SinkRefused`] for a file that a newer Tidegate has written.
 pub(super) fn prepare(connection: &Connection) -> Result<()> {
     // Most files have their tables: then nobody has to wait for the writers' lock here.
-    if let Some(found) = version(connection)? {
-        return check(found);
+    if let Some(SCHEMA_VERSION) = version(connection)? {
+        return Ok(());
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
         .map_err(from_sqlite)?;
     match version(&transaction)? {
+        Some(1) => upgrade(&transaction).map_err(from_sqlite)?,
         Some(found) => check(found)?,
         None => create(&transaction).map_err(from_sqlite)?,
     }
@@ -75,8 +89,18 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
+    connection.execute_batch(RECENT)?;
     connection.execute(
         "INSERT INTO tidegate_sink_meta (key, value) VALUES ('schema_version', ?1)",
+        [SCHEMA_VERSION],
+    )?;
+    Ok(())
+}
+
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(RECENT)?;
+    connection.execute(
+        "UPDATE tidegate_sink_meta SET value = ?1 WHERE key = 'schema_version'",
         [SCHEMA_VERSION],
     )?;
     Ok(())

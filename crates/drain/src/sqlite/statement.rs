@@ -30,6 +30,51 @@ pub(super) fn text(change: &Change) -> (String, usize) {
     }
 }
 
+/// Whether the row of a change with a key is there; its parameters are the key's.
+pub(super) fn exists(table: &Table) -> String {
+    let condition = key_condition(table);
+    format!("SELECT 1 FROM {} WHERE {condition}", target(table))
+}
+
+/// What is in the place of a new row: whether it has the same values, and whether its version is
+/// not older. The parameters are the change's; none where the key is not among them.
+pub(super) fn compare(change: &Change) -> Option<String> {
+    let table = &change.table;
+    let number_of = |index: &usize| change.columns.iter().position(|it| it == index);
+    let numbered = |index: &usize| {
+        let name = quoted(&table.columns.get(*index)?.name);
+        Some((name, number_of(index)? + 1))
+    };
+    let keys: Option<Vec<_>> = table.primary_key.iter().map(numbered).collect();
+    let by_key: Vec<_> = keys?
+        .iter()
+        .map(|(name, number)| format!("o.{name} = ?{number}"))
+        .collect();
+    let same: Vec<_> = change
+        .columns
+        .iter()
+        .filter_map(numbered)
+        .map(|(name, number)| format!("o.{name} IS ?{number}"))
+        .collect();
+    let newer = table.policy.version.as_ref().and_then(numbered);
+    let newer = newer.map_or("0".to_owned(), |(name, number)| {
+        format!("coalesce(o.{name} >= ?{number}, 0)")
+    });
+    Some(format!(
+        "SELECT {}, {newer} FROM {} AS o WHERE {}",
+        same.join(" AND "),
+        target(table),
+        by_key.join(" AND ")
+    ))
+}
+
+/// The version column of a guarded table, and its place among the change's columns.
+fn guard(change: &Change) -> Option<(usize, String)> {
+    let version = change.table.policy.version?;
+    let at = change.columns.iter().position(|index| *index == version)?;
+    Some((at, quoted(&change.table.columns.get(version)?.name)))
+}
+
 /// A name in quotes.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -83,7 +128,15 @@ fn on_conflict(change: &Change) -> String {
         .iter()
         .map(|name| format!("{name} = excluded.{name}"))
         .collect();
-    format!(" ON CONFLICT ({key}) DO UPDATE SET {}", set.join(", "))
+    let own = quoted(&table.name);
+    let is_newer = guard(change).map(|(_, version)| {
+        format!(" WHERE {own}.{version} IS NULL OR {own}.{version} < excluded.{version}")
+    });
+    format!(
+        " ON CONFLICT ({key}) DO UPDATE SET {}{}",
+        set.join(", "),
+        is_newer.unwrap_or_default()
+    )
 }
 
 fn update(change: &Change) -> String {
@@ -95,12 +148,18 @@ fn update(change: &Change) -> String {
         .zip(first..)
         .map(|(name, number)| format!("{name} = ?{number}"))
         .collect();
+    let own = quoted(&table.name);
+    let is_newer = guard(change).map(|(at, version)| {
+        let given = first + at;
+        format!(" AND ({own}.{version} IS NULL OR {own}.{version} < ?{given})")
+    });
     format!(
-        "UPDATE{} {} SET {} WHERE {}",
+        "UPDATE{} {} SET {} WHERE {}{}",
         or_abort(table),
         target(table),
         set.join(", "),
-        key_condition(table)
+        key_condition(table),
+        is_newer.unwrap_or_default()
     )
 }
 

@@ -13,6 +13,7 @@ use super::codec::{Collation, SqliteCodec};
 use super::declared::kind_of;
 use super::rank::{ForeignKey, places};
 use crate::catalog::{Absent, Catalog, Column, Replaced, Table};
+use crate::policy::Policy;
 
 /// The schema of the file itself, in SQLite's words.
 pub(super) const SCHEMA: &str = "main";
@@ -36,6 +37,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Catalog> {
             is_ordered: place.is_ordered || has_triggers,
             // A trigger of SQLite can't change the row that is about to be written.
             has_triggers: false,
+            policy: Policy::default(),
         });
     }
     Ok(Catalog::new(SCHEMA, tables))

@@ -14,23 +14,32 @@ use tidegate_store::{EntryId, Partition};
 use super::column::ShardKey;
 use super::script::Script;
 use super::writer::{OpenTransaction, blocking};
-use super::{ledger, letters, run};
+use super::{compare, ledger, letters, run};
+use crate::change::Change;
 use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::held::HeldIndex;
-use crate::sink::{Fence, Outcome, SinkTransaction, Unit};
+use crate::recent::Addition;
+use crate::sink::{Fence, Found, Outcome, Passed, SinkTransaction, Unit};
 
 /// An open transaction on the file.
 #[derive(Debug)]
 pub(super) struct SqliteTransaction {
     /// None while a step runs, and after one that was given up.
     open: Option<OpenTransaction>,
+    passed: Passed,
+    /// What the ledger is to remember with its next move.
+    addition: Option<Addition>,
 }
 
 impl SqliteTransaction {
     pub(super) fn new(open: OpenTransaction) -> Self {
-        Self { open: Some(open) }
+        Self {
+            open: Some(open),
+            passed: Passed::default(),
+            addition: None,
+        }
     }
 
     async fn step<T, W>(&mut self, work: W) -> Result<T>
@@ -58,7 +67,19 @@ impl SqliteTransaction {
 impl SinkTransaction for SqliteTransaction {
     async fn apply(&mut self, units: &[&Unit]) -> Result<Outcome> {
         let script = Script::new(units.iter().copied());
-        self.step(move |open| run::run(open, &script)).await
+        let (outcome, passed) = self.step(move |open| run::run(open, &script)).await?;
+        self.passed += passed;
+        Ok(outcome)
+    }
+
+    fn passed(&self) -> Passed {
+        self.passed
+    }
+
+    async fn compare(&mut self, changes: &[&Change]) -> Result<Vec<Found>> {
+        let changes: Vec<Change> = changes.iter().map(|change| (*change).clone()).collect();
+        self.step(move |open| compare::compare(open.connection()?, &changes))
+            .await
     }
 
     async fn hold(&mut self, shard: &Partition, letters: &[DeadLetter]) -> Result<()> {
@@ -85,6 +106,10 @@ impl SinkTransaction for SqliteTransaction {
             .await
     }
 
+    fn remember(&mut self, addition: Addition) {
+        self.addition = Some(addition);
+    }
+
     async fn advance(
         &mut self,
         shard: &Partition,
@@ -93,8 +118,15 @@ impl SinkTransaction for SqliteTransaction {
         applied: u64,
     ) -> Result<bool> {
         let (key, fence) = (ShardKey::from(shard), *fence);
-        self.step(move |open| ledger::advance(open.connection()?, &key, &fence, position, applied))
-            .await
+        let addition = self.addition.take();
+        self.step(move |open| {
+            let connection = open.connection()?;
+            if let Some(addition) = &addition {
+                ledger::remember(connection, &key, addition)?;
+            }
+            ledger::advance(connection, &key, &fence, position, applied)
+        })
+        .await
     }
 
     async fn lock_ledger(&mut self, shard: &Partition) -> Result<Option<HeldIndex>> {

@@ -10,6 +10,7 @@ mod ledger;
 mod letters;
 mod names;
 mod outage;
+mod policies;
 mod properties;
 mod refusals;
 mod schema;

@@ -128,7 +128,7 @@ async fn many_bad_rows_of_all_kinds_are_all_found_and_nothing_else() {
             applied: 900,
             dead: 80,
             waiting: 20,
-            parked: 0
+            ..Settled::default()
         }
     );
     let mut found: Vec<u64> = target
@@ -178,18 +178,21 @@ async fn of_two_rows_with_one_key_the_later_one_is_refused() {
 #[tokio::test]
 async fn a_transaction_is_applied_whole_or_not_at_all() {
     let target = Target::with(SCHEMA).await;
-    let both = |id: usize, account: usize| {
+    let both = |id: usize, account: usize, code: &str| {
         format!(
             r#"{{"op":"transaction","operations":[
                 {{"op":"insert","table":"account","row":{{"id":{account}}}}},
-                {{"op":"insert","table":"payment","row":{{"id":{id},"code":"c{id}","account":{account}}}}},
+                {{"op":"insert","table":"payment","row":{{"id":{id},"code":"{code}","account":{account}}}}},
                 {{"op":"update","table":"payment","key":{{"id":{id}}},"set":{{"note":"done"}}}}]}}"#
         )
     };
-    // The second one's account is there already.
-    let settled = target
-        .drain(1, &[both(1, 100), both(2, 5), both(3, 101)])
-        .await;
+    // The second one's code is there already.
+    let batch = [
+        both(1, 100, "c1"),
+        both(2, 102, "taken"),
+        both(3, 101, "c3"),
+    ];
+    let settled = target.drain(1, &batch).await;
     assert_eq!((settled.applied, settled.dead), (2, 1));
     let rows = target
         .rows("SELECT id || note FROM payment WHERE id > 0 ORDER BY id")

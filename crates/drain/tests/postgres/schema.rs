@@ -24,13 +24,13 @@ async fn many_sinks_prepare_one_database_at_once() {
         .query_one("SELECT count(*), max(version) FROM tidegate.meta", &[])
         .await;
     let row = row.expect("a row");
-    assert_eq!((row.get::<_, i64>(0), row.get::<_, i32>(1)), (1, 1));
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i32>(1)), (1, 2));
 }
 
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_refused() {
     let target = Target::with("").await;
-    target.run("UPDATE tidegate.meta SET version = 2").await;
+    target.run("UPDATE tidegate.meta SET version = 3").await;
     let error = target.sink.prepare().await.expect_err("refused");
     assert!(
         matches!(error, Error::Invalid(_)) && error.to_string().contains("newer"),
@@ -49,7 +49,7 @@ async fn a_login_without_the_right_to_create_uses_what_is_there() {
         CREATE ROLE {login} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
         GRANT USAGE ON SCHEMA tidegate TO {login};
         GRANT SELECT ON tidegate.meta TO {login};
-        GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.ledger, tidegate.dead_letter, t TO {login}")).await;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON tidegate.ledger, tidegate.dead_letter, tidegate.recent, t TO {login}")).await;
     let url = target
         .database
         .url()

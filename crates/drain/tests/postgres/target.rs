@@ -8,6 +8,7 @@ use tidegate_drain::catalog::Catalog;
 use tidegate_drain::change::resolve;
 use tidegate_drain::dead_letter::{DeadLetterFilter, StoredLetter};
 use tidegate_drain::envelope::{self, Envelope};
+use tidegate_drain::policy::Policies;
 use tidegate_drain::sink::{Outcome, Refusal, Sink, Unit};
 use tidegate_drain::{Operation, PostgresOptions, PostgresSink, Rejection};
 use tidegate_store::{Entry, EntryId, Epoch, Partition, StreamName};
@@ -25,6 +26,7 @@ pub(crate) struct Target {
     pub(crate) database: Database,
     pub(crate) sink: PostgresSink,
     pub(crate) client: Client,
+    pub(crate) policies: Policies,
 }
 
 impl Target {
@@ -43,11 +45,13 @@ impl Target {
             database,
             sink,
             client,
+            policies: Policies::default(),
         }
     }
 
     pub(crate) async fn catalog(&self) -> Arc<Catalog> {
-        self.sink.catalog().await.expect("a catalog")
+        let catalog = self.sink.catalog().await.expect("a catalog");
+        catalog.under(&self.policies)
     }
 
     /// Applies operations in one transaction and commits it.

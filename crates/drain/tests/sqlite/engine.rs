@@ -19,7 +19,7 @@ const RULES: Rules = Rules {
     parent_wait_ms_max: 60_000,
 };
 
-fn context<'a>(shard: &'a Partition, catalog: &'a Catalog, now_ms: u64) -> Context<'a> {
+pub(crate) fn context<'a>(shard: &'a Partition, catalog: &'a Catalog, now_ms: u64) -> Context<'a> {
     Context {
         shard,
         catalog,
@@ -86,7 +86,8 @@ async fn a_mixed_batch_is_settled_in_one_transaction() {
             applied: 3,
             dead: 3,
             waiting: 1,
-            parked: 2
+            parked: 2,
+            ..Settled::default()
         }
     );
     assert_eq!(

@@ -6,6 +6,7 @@ mod durability;
 mod engine;
 mod ledger;
 mod letters;
+mod policies;
 mod refusals;
 mod schemas;
 mod speed;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tidegate_drain::catalog::Catalog;
 use tidegate_drain::change::resolve;
 use tidegate_drain::envelope::{self, Envelope};
+use tidegate_drain::policy::Policies;
 use tidegate_drain::sink::{Outcome, Refusal, Sink, Unit};
 use tidegate_drain::{Operation, Rejection, SqliteSink};
 use tidegate_store::{Entry, EntryId, Partition, StreamName};
@@ -18,6 +19,7 @@ use tidegate_store::{Entry, EntryId, Partition, StreamName};
 pub(crate) struct Target {
     pub(crate) path: PathBuf,
     pub(crate) sink: SqliteSink,
+    pub(crate) policies: Policies,
     _directory: TempDir,
 }
 
@@ -31,6 +33,7 @@ impl Target {
         let target = Self {
             path,
             sink,
+            policies: Policies::default(),
             _directory: directory,
         };
         target
@@ -46,7 +49,8 @@ impl Target {
     }
 
     pub(crate) async fn catalog(&self) -> Arc<Catalog> {
-        self.sink.catalog().await.expect("a catalog")
+        let catalog = self.sink.catalog().await.expect("a catalog");
+        catalog.under(&self.policies)
     }
 
     /// Applies operations in one transaction and commits it.
@@ -101,6 +105,10 @@ impl Target {
         rows.expect("rows")
             .collect::<Result<_, _>>()
             .expect("a row")
+    }
+
+    pub(crate) fn run(&self, sql: &str) {
+        self.connection().execute_batch(sql).expect(sql);
     }
 
     /// The first value of a query for a number.

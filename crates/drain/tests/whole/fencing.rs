@@ -119,6 +119,7 @@ async fn a_sleeper_is_fenced(pair: &Pair) {
         position: EntryId::ZERO,
         revision: awake.revision,
         held: tidegate_drain::held::HeldIndex::default(),
+        newest: awake.newest,
     };
     let first_two = entries.get(..2).expect("two entries");
     let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, first_two.to_vec()).await;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod crash_points;
+mod failover;
 mod fencing;
 mod pace;
 mod support;

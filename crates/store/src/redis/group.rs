@@ -12,7 +12,7 @@ use super::{RedisStore, Result};
 use crate::Error;
 use crate::entry::EntryId;
 use crate::lease::Lease;
-use crate::port::{Lag, Start};
+use crate::port::{Forward, Lag, Start};
 use crate::stream::{GroupName, Partition};
 
 /// How many entries a question for the lag may count one by one, where the server has lost count.
@@ -57,6 +57,26 @@ pub(super) async fn trim(store: &RedisStore, lease: &Lease, keep: u64) -> Result
     let keep = keep.min(KEEP_MAX);
     let arguments = |command| owned(store, command, lease).arg(keep);
     let reply = store.server.run(&store.scripts.trim, arguments).await;
+    reply.map_err(|failure| failure.fenced(lease))?.number()
+}
+
+/// See [`Store::move_last_id_forward`](crate::Store::move_last_id_forward).
+pub(super) async fn move_last_id_forward(
+    store: &RedisStore,
+    lease: &Lease,
+    forward: &Forward,
+) -> Result<u64> {
+    let arguments = |command| {
+        let command = owned(store, command, lease)
+            .arg(forward.through.to_string())
+            .arg(forward.seen.to_string())
+            .arg(forward.settled);
+        forward
+            .carried
+            .iter()
+            .fold(command, |command, id| command.arg(id.to_string()))
+    };
+    let reply = store.server.run(&store.scripts.forward, arguments).await;
     reply.map_err(|failure| failure.fenced(lease))?.number()
 }
 

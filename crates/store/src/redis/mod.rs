@@ -44,6 +44,7 @@ mod workers;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,14 +59,14 @@ use self::held::HeldCounts;
 use self::keys::Keys;
 use self::members::Holdings;
 use self::script::Scripts;
-use self::server::Server;
+use self::server::{Connections, Server};
 use self::wait::Waiter;
 use crate::Result;
 use crate::append::{AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
-use crate::port::{Fetch, Lag, ReadLimit, Start, Store};
+use crate::port::{Fetch, Forward, Lag, ReadLimit, Start, Store};
 use crate::stream::{GroupName, Partition, StreamName};
 
 /// The store on a Redis or Valkey server. It owns up to three connections, one for all short
@@ -79,6 +80,8 @@ pub struct RedisStore {
     durable: Durable,
     held: HeldCounts,
     entry_size: EntrySize,
+    /// The connections as they were when somebody last asked, and how often they had changed.
+    way: Mutex<(Connections, u64)>,
 }
 
 impl RedisStore {
@@ -95,7 +98,9 @@ impl RedisStore {
         let durable = Durable::new(&config);
         let server = Server::connect(config).await?;
         let scripts = Scripts::load(&server).await?;
+        let way = Mutex::new((server.connections(), 0));
         Ok(Self {
+            way,
             server,
             scripts,
             keys,
@@ -159,6 +164,18 @@ impl Store for RedisStore {
 
     async fn trim(&self, lease: &Lease, keep: u64) -> Result<u64> {
         group::trim(self, lease, keep).await
+    }
+
+    fn reconnections(&self) -> u64 {
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.server.has_kept(&mut way.0) {
+            *way = (self.server.connections(), way.1 + 1);
+        }
+        way.1
+    }
+
+    async fn move_last_id_forward(&self, lease: &Lease, forward: &Forward) -> Result<u64> {
+        group::move_last_id_forward(self, lease, forward).await
     }
 
     async fn reset_group(

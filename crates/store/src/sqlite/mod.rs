@@ -23,6 +23,7 @@ mod column;
 mod connection;
 mod drop_oldest;
 mod failure;
+mod forward;
 mod group;
 mod lag;
 mod lease;
@@ -59,7 +60,7 @@ use crate::append::{AppendOptions, Appended, repeated};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
-use crate::port::{Fetch, Lag, ReadLimit, Start, Store};
+use crate::port::{Fetch, Forward, Lag, ReadLimit, Start, Store};
 use crate::stream::{GroupName, Partition, StreamName};
 use crate::{Error, Result};
 
@@ -219,6 +220,14 @@ impl Store for SqliteStore {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn move_last_id_forward(&self, lease: &Lease, forward: &Forward) -> Result<u64> {
+        let (lease, forward) = (lease.clone(), forward.clone());
+        self.write(move |connection, now_ms| {
+            forward::move_last_id_forward(connection, &lease, &forward, now_ms)
+        })
+        .await
     }
 
     async fn reset_group(

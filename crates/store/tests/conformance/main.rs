@@ -16,6 +16,7 @@
 
 mod append;
 mod fencing;
+mod forward;
 mod group;
 mod lag;
 mod lease;
@@ -171,6 +172,12 @@ conformance! {
         ];
     }
     streams_and_apps {
+        forward: [
+            new_entries_are_carried_behind_what_is_settled,
+            what_came_after_a_carried_entry_stays_after_it,
+            an_empty_partition_goes_on_behind_what_is_settled,
+            a_stale_owner_moves_no_ids,
+        ];
         group: [
             a_new_group_begins_at_the_beginning_of_the_stream,
             what_was_fetched_is_not_delivered_again,

@@ -14,7 +14,7 @@ use tracing::info;
 use super::tally::Tally;
 use super::traces::Traces;
 use crate::args::RunArgs;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::{connect, failure, tenant};
 
 /// Everything that runs.
@@ -43,7 +43,11 @@ impl Site {
         for (id, own) in tenant::each(settings)? {
             let connect: Arc<dyn Connect> = match id {
                 Some(_) => Arc::new(Connector(own.clone())),
-                None => Arc::new(connect::open(&own).await?),
+                None => {
+                    let ends = connect::open(&own).await?;
+                    config::check_policies(&own, &*ends.sink).await?;
+                    Arc::new(ends)
+                }
             };
             let mut watching = vec![
                 tally.of(id.as_deref()),

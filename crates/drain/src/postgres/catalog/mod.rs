@@ -26,6 +26,7 @@ use super::failure::own;
 use super::session::Session;
 use crate::catalog::{Absent, Catalog, Column, Replaced, Table};
 use crate::error::Result;
+use crate::policy::Policy;
 
 /// A table on its way into the catalog.
 #[derive(Debug, Default)]
@@ -80,6 +81,7 @@ pub(super) async fn read(
         rank: ranks.rank(oid),
         is_ordered: draft.is_ordered || ranks.is_entangled(oid),
         has_triggers: draft.has_triggers,
+        policy: Policy::default(),
     });
     let schema = schema.unwrap_or_else(|| "public".to_owned());
     Ok((Catalog::new(schema, tables), quirks))
