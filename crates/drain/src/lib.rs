@@ -25,10 +25,11 @@
 //!   from old ones after the log has lost some,
 //! * [`worker`] runs the shards that this process owns, under [`options`]; an [`observer`] may
 //!   watch,
-//! * [`preview`], [`status`] and [`revive`] are for people: a look ahead, sums and proofs, second
-//!   tries.
+//! * [`preview`], [`status`], [`audit`] and [`revive`] are for people: a look ahead, sums and proofs,
+//!   a look at the rows themselves, second tries.
 
 pub mod apply;
+pub mod audit;
 pub mod catalog;
 mod catalogs;
 pub mod cells;
