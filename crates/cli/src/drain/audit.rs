@@ -31,9 +31,10 @@ pub(crate) async fn run(
     } else {
         output::print(&text(&audits))?;
     }
-    Ok(match is_right {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    Ok(if is_right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 

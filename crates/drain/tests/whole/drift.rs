@@ -58,8 +58,10 @@ impl Running {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_changes_while_it_is_drained_is_noticed() {
+type Task = tokio::task::JoinHandle<tidegate_drain::Result<()>>;
+
+/// A worker that drains into an empty table.
+async fn start() -> (Running, Task) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open_store(&format!(
         "sqlite://{}",
@@ -79,7 +81,7 @@ async fn a_table_that_changes_while_it_is_drained_is_noticed() {
         ..options()
     };
     let stop = CancellationToken::new();
-    let mut running = Running {
+    let running = Running {
         store,
         sink,
         options,
@@ -98,6 +100,12 @@ async fn a_table_that_changes_while_it_is_drained_is_noticed() {
         Arc::new(Unobserved),
     );
     let task = tokio::spawn(worker.expect("valid").run(running.stop.clone()));
+    (running, task)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_changes_while_it_is_drained_is_noticed() {
+    let (mut running, task) = start().await;
     running
         .send(|id| format!(r#""amount":"{id}","note":"n""#))
         .await;
