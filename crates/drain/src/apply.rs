@@ -73,7 +73,8 @@ pub struct Context<'a> {
     pub shard: &'a Partition,
     /// The tables.
     pub catalog: &'a Catalog,
-    /// Whether the catalog was read just now, so that a name it doesn't hold is surely unknown.
+    /// Whether the catalog was read again for this batch, so that a name it doesn't hold is surely
+    /// unknown, and what the database refuses is refused.
     pub is_catalog_fresh: bool,
     /// Bounds.
     pub rules: &'a Rules,
@@ -90,7 +91,8 @@ pub struct Context<'a> {
 ///
 /// # Errors
 /// [`Error::LedgerMoved`] where the fence did not hold, [`Error::CatalogStale`] where an unknown
-/// name may have become known, and the sink's errors. After any error nothing was written and `claim` is worthless: claim again.
+/// name may have become known, [`Error::CatalogContradicted`] where the database says that a table has
+/// changed, and the sink's errors. After any error nothing was written and `claim` is worthless: claim again.
 pub async fn apply_entries(
     context: &Context<'_>,
     sink: &dyn Sink,
@@ -119,6 +121,9 @@ pub async fn apply_entries(
     let mut transaction = sink.begin().await?;
     (context.on_step)(Step::Begun);
     work.write(transaction.as_mut(), &units).await?;
+    if !context.is_catalog_fresh {
+        work.require_catalog()?;
+    }
     (context.on_step)(Step::RowsWritten);
     let settled = work.finish(transaction.as_mut()).await?;
     transaction.remember(addition);

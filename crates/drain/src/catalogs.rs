@@ -9,17 +9,17 @@ use tokio::sync::Mutex;
 use crate::catalog::Catalog;
 use crate::error::Result;
 
-/// For how long an unknown name is believed to be unknown: a stream full of unknown names must not
-/// become a stream of catalog queries.
-const FRESH_FOR: Duration = Duration::from_secs(1);
+/// After it was in vain, for how long the catalog is not read again for an unknown name: a stream full
+/// of unknown names must not become a stream of catalog queries.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the catalog.
 #[derive(Debug)]
 pub(crate) struct Catalogs {
     latest: Mutex<Option<Arc<Catalog>>>,
     created: Instant,
-    /// When the catalog was read, in milliseconds since `created`.
-    read_at_ms: AtomicU64,
+    /// When it was last read in vain, in milliseconds since `created`; 0 for never.
+    in_vain_ms: AtomicU64,
 }
 
 impl Catalogs {
@@ -27,7 +27,7 @@ impl Catalogs {
         Self {
             latest: Mutex::default(),
             created: Instant::now(),
-            read_at_ms: AtomicU64::new(0),
+            in_vain_ms: AtomicU64::new(0),
         }
     }
 
@@ -40,27 +40,29 @@ impl Catalogs {
         if let Some(catalog) = &*latest {
             return Ok(catalog.clone());
         }
-        let read_at_ms = self.elapsed_ms();
         let catalog = read.await?;
-        self.read_at_ms.store(read_at_ms, Ordering::Relaxed);
         *latest = Some(catalog.clone());
         Ok(catalog)
     }
 
-    /// Whether the catalog is so new that a name it doesn't hold is an unknown name.
-    pub(crate) fn is_fresh(&self) -> bool {
-        let age_ms = self
-            .elapsed_ms()
-            .saturating_sub(self.read_at_ms.load(Ordering::Relaxed));
-        u128::from(age_ms) < FRESH_FOR.as_millis()
+    /// Makes the next shard that asks read the catalog anew, unless that was in vain a moment ago.
+    pub(crate) async fn forget(&self) {
+        let in_vain_ms = self.in_vain_ms.load(Ordering::Relaxed);
+        let since_ms = u128::from(self.elapsed_ms().saturating_sub(in_vain_ms));
+        if in_vain_ms == 0 || since_ms >= PAUSE.as_millis() {
+            self.discard().await;
+        }
     }
 
-    /// Makes the next shard that asks read the catalog anew, unless one has just done so.
-    pub(crate) async fn forget(&self) {
-        let mut latest = self.latest.lock().await;
-        if !self.is_fresh() {
-            *latest = None;
-        }
+    /// The catalog was read again, and the entry for which that was done was wrong all the same.
+    pub(crate) fn was_in_vain(&self) {
+        self.in_vain_ms
+            .store(self.elapsed_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// Makes the next shard that asks read the catalog anew: the database has contradicted it.
+    pub(crate) async fn discard(&self) {
+        *self.latest.lock().await = None;
     }
 
     fn elapsed_ms(&self) -> u64 {

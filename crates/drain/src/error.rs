@@ -41,6 +41,10 @@ pub enum Error {
     /// read it again, then apply the batch again.
     #[error("the catalog is out of date")]
     CatalogStale,
+    /// The database has contradicted the catalog (a column was dropped, added or retyped): read it
+    /// again, then apply the batch again.
+    #[error("a table is not what it was when the catalog was read")]
+    CatalogContradicted,
     /// The connection to the store was made anew, or its log has stepped back: claim the shard
     /// again, which looks at what is there now.
     #[error("the connection to the store was made anew")]
@@ -78,6 +82,7 @@ impl Error {
             | Self::SinkRefused(_)
             | Self::LedgerMoved { .. }
             | Self::CatalogStale
+            | Self::CatalogContradicted
             | Self::StoreChanged
             | Self::TooManyHeld { .. } => true,
             Self::Store(source) => source.is_transient(),
@@ -109,6 +114,7 @@ impl Error {
             Self::SinkUnavailable(_) => "sink_unavailable",
             Self::SinkRefused(_) => "sink_refused",
             Self::CatalogStale => "catalog_stale",
+            Self::CatalogContradicted => "catalog_contradicted",
             Self::StoreChanged => "store_changed",
             Self::TooManyHeld { .. } => "too_many_held",
             Self::Store(tidegate_store::Error::LeaseLost { .. }) => "lease_lost",

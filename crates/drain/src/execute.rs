@@ -68,33 +68,46 @@ impl Executor {
             id: EntryId::ZERO,
             fields,
         };
-        let executed = match self.apply(envelope.clone(), pushed_at).await {
+        let executed = match self.apply(envelope.clone(), pushed_at, false).await {
             // A column may be there by now.
             Err(Error::CatalogStale) => {
                 self.catalogs.forget().await;
-                self.apply(envelope, pushed_at).await
+                self.apply(envelope, pushed_at, true).await
+            }
+            Err(Error::CatalogContradicted) => {
+                self.catalogs.discard().await;
+                self.apply(envelope, pushed_at, true).await
             }
             executed => executed,
         };
         match executed {
-            Err(Error::CatalogStale) => Err(Error::SinkUnavailable(
+            Err(Error::CatalogContradicted) => Err(Error::SinkUnavailable(
                 "the tables are changing; try again".into(),
             )),
             executed => executed,
         }
     }
 
-    async fn apply(&self, envelope: Envelope, pushed_at: SystemTime) -> Result<Executed> {
+    /// `is_again`: the catalog was read for this operation already.
+    async fn apply(
+        &self,
+        envelope: Envelope,
+        pushed_at: SystemTime,
+        is_again: bool,
+    ) -> Result<Executed> {
         let catalog = self.catalogs.latest(self.sink.catalog()).await?;
         let (changes, rows) = match decode(&envelope, &catalog, &self.rules) {
             Ok(decoded) => decoded,
             Err(unresolved) => {
                 let rejection = unresolved.rejection;
                 let is_name = matches!(rejection.code, Code::UnknownTable | Code::UnknownColumn);
-                return match is_name && !self.catalogs.is_fresh() {
-                    true => Err(Error::CatalogStale),
-                    false => Ok(Executed::Refused(rejection)),
-                };
+                if is_name && !is_again {
+                    return Err(Error::CatalogStale);
+                }
+                if is_name {
+                    self.catalogs.was_in_vain();
+                }
+                return Ok(Executed::Refused(rejection));
             }
         };
         let unit = Unit {

@@ -27,10 +27,11 @@
 //!   watch, [`metrics`] counts, `notices` tells the log which entries are held,
 //! * [`tenants`] runs a worker for each tenant,
 //! * [`execute`] is one operation at once, without a stream,
-//! * [`preview`], [`status`] and [`revive`] are for people: a look ahead, sums and proofs, second
-//!   tries.
+//! * [`preview`], [`status`], [`audit`] and [`revive`] are for people: a look ahead, sums and proofs,
+//!   a look at the rows themselves, second tries.
 
 pub mod apply;
+pub mod audit;
 pub mod catalog;
 mod catalogs;
 pub mod cells;

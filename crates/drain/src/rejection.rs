@@ -70,6 +70,17 @@ impl fmt::Display for Code {
     }
 }
 
+/// Whether a rejection speaks against the catalog that the entry was held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Doubt {
+    /// It doesn't.
+    None,
+    /// A table may have changed.
+    Possible,
+    /// A table has changed.
+    Certain,
+}
+
 /// Why an entry was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -89,6 +100,23 @@ impl Rejection {
             code,
             sqlstate: None,
             reason: reason.into(),
+        }
+    }
+
+    /// Whether the database's words mean that the catalog was out of date: what was sent had been
+    /// held against it.
+    pub(crate) fn catalog_doubt(&self) -> Doubt {
+        match self.sqlstate.as_deref() {
+            // No such column, table, type or cast; another type than the value's; bytes that the
+            // column's type doesn't read, although the catalog's did.
+            Some("42703" | "42P01" | "42704" | "42804" | "42846" | "42883" | "22P03" | "08P01") => {
+                Doubt::Certain
+            }
+            // SQLite could not even compile the statement.
+            Some("SQLITE_ERROR") if self.code == Code::UnknownColumn => Doubt::Certain,
+            // A text that the column's type doesn't read: perhaps it was always wrong.
+            Some("22P02") => Doubt::Possible,
+            _ => Doubt::None,
         }
     }
 

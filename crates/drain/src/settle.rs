@@ -19,7 +19,7 @@ use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::held::{Held, HeldIndex, HeldState};
 use crate::operation::Operation;
-use crate::rejection::{Code, Rejection};
+use crate::rejection::{Code, Doubt, Rejection};
 use crate::sink::{Found, Outcome, Passed, Refusal, SinkTransaction, Unit};
 use crate::triage;
 
@@ -117,6 +117,23 @@ impl<'a, 'h> Work<'a, 'h> {
         self.letters
             .iter()
             .any(|letter| is_name(letter.rejection.code))
+    }
+
+    /// Looks whether the database refused an entry for what the catalog says is right.
+    ///
+    /// # Errors
+    /// [`Error::CatalogContradicted`] where a table has surely changed, [`Error::CatalogStale`] where
+    /// it may have.
+    pub(crate) fn require_catalog(&self) -> Result<()> {
+        let mut doubt = Doubt::None;
+        for letter in &self.letters {
+            doubt = doubt.max(letter.rejection.catalog_doubt());
+        }
+        match doubt {
+            Doubt::None => Ok(()),
+            Doubt::Possible => Err(Error::CatalogStale),
+            Doubt::Certain => Err(Error::CatalogContradicted),
+        }
     }
 
     /// Writes the units' rows; what is refused, or stands behind what is held, becomes a letter.

@@ -71,6 +71,8 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         size: BatchSize::new(shared.options.batch_max),
         parent_retry: PARENT_RETRY_MIN,
         parent_retry_at: Instant::now(),
+        position: EntryId::ZERO,
+        reread_at: None,
         way: 0,
     };
     let index = shard.lease.partition.index;
@@ -111,6 +113,10 @@ struct Shard<'a> {
     size: BatchSize,
     parent_retry: Duration,
     parent_retry_at: Instant,
+    /// Where the batch begins that is being settled.
+    position: EntryId,
+    /// Where the batch began for which the catalog was read again.
+    reread_at: Option<EntryId>,
     /// Which way led to the store when the shard was claimed.
     way: u64,
 }
@@ -125,8 +131,15 @@ impl Shard<'_> {
                 Err(error) => error,
             };
             match &error {
+                // The same batch comes again, and what is refused then is refused.
                 Error::CatalogStale => {
                     self.shared.catalogs.forget().await;
+                    self.reread_at = Some(self.position);
+                    continue;
+                }
+                Error::CatalogContradicted => {
+                    self.shared.catalogs.discard().await;
+                    self.reread_at = Some(self.position);
                     continue;
                 }
                 Error::LedgerMoved { .. } => {
@@ -205,6 +218,7 @@ impl Shard<'_> {
                 });
             }
             let batch = std::mem::take(&mut ahead);
+            self.position = claim.position;
             let (next, acknowledged) = self
                 .settle(&mut turn, &mut claim, &catalog, batch, unacknowledged)
                 .await?;
@@ -249,6 +263,9 @@ impl Shard<'_> {
         };
         let (settled, next, acknowledged) = turn.work(work).await;
         let settled = settled?;
+        if settled.dead > 0 && self.reread_at == Some(self.position) {
+            self.shared.catalogs.was_in_vain();
+        }
         let pace = self.learn(ids.len(), &stopwatch);
         self.report(&ids, settled, last, Some(pace));
         Ok((next, acknowledged))
@@ -404,7 +421,7 @@ impl Shard<'_> {
         Context {
             shard: &self.lease.partition,
             catalog,
-            is_catalog_fresh: self.shared.catalogs.is_fresh(),
+            is_catalog_fresh: self.reread_at == Some(self.position),
             rules: &self.rules,
             now_ms: now_ms(),
             on_step,

@@ -49,6 +49,24 @@ Exit code 1 if a sum does not come out.")]
         json: bool,
     },
 
+    /// Compare rows with the last entries on them; needs entries that are still in the stream.
+    #[command(after_help = "\
+Examples:
+  tidegate drain audit
+  tidegate drain audit --sample 10000 --json
+
+Entries that every group has acknowledged are trimmed; what is left is compared: the last operation on
+a row must show. Rows of tables with triggers, and rows without a key, can't be told.
+Exit code 1 if a row differs.")]
+    Audit {
+        /// The most entries of each shard, the newest ones.
+        #[arg(long, default_value_t = tidegate_drain::audit::SAMPLE_DEFAULT)]
+        sample: usize,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+
     /// Print the SQL that a file of operations would run; run nothing.
     #[command(after_help = "\
 Examples:

@@ -8,6 +8,7 @@
 //! [`lines`] reads files of operations for `send` and `plan`; [`letters`] shows dead letters for
 //! `dead` and for those who come upon them.
 
+mod audit;
 mod dead;
 mod json_text;
 mod letters;
@@ -44,6 +45,7 @@ async fn of_one(command: &DrainCommand, settings: &Settings) -> miette::Result<E
         DrainCommand::Run(args) => run::run(args, settings).await,
         DrainCommand::Status(args) => status::run(args, settings).await,
         DrainCommand::Verify { json } => verify::run(*json, settings).await,
+        DrainCommand::Audit { sample, json } => audit::run(*sample, *json, settings).await,
         DrainCommand::Plan { file, json } => plan::run(file, *json, settings).await,
         DrainCommand::Dead(command) => dead::run(command, settings).await,
     }

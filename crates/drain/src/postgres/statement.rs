@@ -182,6 +182,27 @@ pub(super) fn compare(shape: &Change, as_text: bool) -> String {
     )
 }
 
+/// Asks for the types of a change's columns, and for no row.
+pub(super) fn look(shape: &Change) -> String {
+    let columns = list(values(shape), |_, column| quoted(&column.name));
+    format!("SELECT {columns} FROM {} LIMIT 0", name(&shape.table))
+}
+
+/// The columns that a change gives, in the order of its cells.
+pub(super) fn given(shape: &Change) -> impl Iterator<Item = &Column> {
+    values(shape)
+}
+
+/// Whether a type as it stands in a cast is the one of this name. In doubt it is not.
+pub(super) fn is_type(cast: &str, name: &str) -> bool {
+    let (element, name) = match (cast.strip_suffix("[]"), name.strip_prefix('_')) {
+        (Some(element), Some(name)) => (element, name),
+        (None, _) => (cast, name),
+        (Some(_), None) => return false,
+    };
+    element == name || element.ends_with(&format!(".{}", quoted(name)))
+}
+
 /// A table's name in its schema.
 pub(super) fn name(table: &Table) -> String {
     qualified(&table.schema, &table.name)

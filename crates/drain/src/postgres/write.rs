@@ -5,6 +5,7 @@
 //! back; the first error leaves that to the caller.
 
 use deadpool_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::catalog::Quirks;
 use super::copy::copy;
@@ -100,6 +101,10 @@ async fn send<'a>(
     let Some(shape) = step.shape() else {
         return Ok(());
     };
+    let method = match method {
+        Method::Copy if !is_as_read(client, shape).await.map_err(Cause::Error)? => Method::Bulk,
+        method => method,
+    };
     let sql = statement::text(shape, method);
     let prepared = pipeline.beside(client.prepare_cached(&sql)).await;
     let statement = prepared.map_err(Cause::Error)?;
@@ -137,6 +142,19 @@ async fn send<'a>(
         }
     }
     Ok(())
+}
+
+/// Whether the columns still have the types that the cells were encoded for. COPY takes bytes for
+/// what they are not, where another statement converts or refuses them. The look leaves a lock on the
+/// table until the end of the transaction, so that it stays true; and a statement that was
+/// prepared for other types fails.
+async fn is_as_read(client: &Client, shape: &Change) -> Result<bool, tokio_postgres::Error> {
+    let look = client.prepare_cached(&statement::look(shape)).await?;
+    let no_parameters: [&(dyn ToSql + Sync); 0] = [];
+    client.execute(&look, &no_parameters).await?;
+    Ok(statement::given(shape)
+        .zip(look.columns())
+        .all(|(column, found)| statement::is_type(&column.cell_type, found.type_().name())))
 }
 
 /// Awaits the answers; updates that wrote too few rows found no row.

@@ -46,7 +46,7 @@ pub(super) fn by_sqlite(
     let is_missing_parent =
         failure.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY && shape.verb != Verb::Delete;
     let (code, what) = match failure.extended_code {
-        _ if phase == Phase::Prepare => (Code::Refused, changed_schema(message, shape)),
+        _ if phase == Phase::Prepare => (Code::UnknownColumn, changed_schema(message, shape)),
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => foreign_key(is_missing_parent, shape),
         ffi::SQLITE_CONSTRAINT_NOTNULL => (
             Code::NotNull,

@@ -2,8 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod audit;
 mod bad_input;
 mod crash_points;
+mod drift;
 mod failover;
 mod fencing;
 mod pace;
