@@ -23,5 +23,5 @@ pub(super) use stalled::{Stalled, measure as measure_stalled};
 pub(super) use takeover::{Ended, Takeovers, measure as measure_takeovers};
 pub(crate) use worker::{Job, run as run_worker};
 
-/// How many of a median's values a limit is good for: with fewer, one slow round decides.
+/// The fewest rounds of a median that is held against a limit: with fewer, one slow round decides.
 pub(super) const ROUNDS_MIN: u32 = 10;
