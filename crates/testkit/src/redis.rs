@@ -146,6 +146,21 @@ impl RedisServer {
         self.server.restart().await
     }
 
+    /// Makes a replica a master, with what it has; it stays one over restarts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] if the server does not answer, or refuses.
+    pub async fn promote(&mut self) -> Result<(), Error> {
+        let promoted = dialogue::ask(self.port(), "REPLICAOF NO ONE").await;
+        promoted.map_err(|_unanswered| Error::NotRunning {
+            program: Redis::PROGRAM.to_owned(),
+        })?;
+        let settings = &mut self.server.kind_mut().options.settings;
+        settings.retain(|(name, _)| name != "replicaof");
+        Ok(())
+    }
+
     /// Freezes the server (`SIGSTOP`): connections stay open and nobody answers.
     ///
     /// # Errors

@@ -84,6 +84,11 @@ impl<K: Kind> Server<K> {
         &self.kind
     }
 
+    /// The same, to change what the next start is called with.
+    pub(crate) fn kind_mut(&mut self) -> &mut K {
+        &mut self.kind
+    }
+
     /// The port that the server listens on, also while it is stopped.
     pub(crate) fn port(&self) -> u16 {
         self.port.number()

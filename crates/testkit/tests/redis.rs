@@ -20,6 +20,19 @@ async fn reply_to(command: &str, port: u16) -> std::io::Result<String> {
 }
 
 #[tokio::test]
+async fn a_promoted_replica_stays_a_master_over_a_restart() {
+    let master = RedisServer::start().await.unwrap();
+    let replica = RedisServer::builder().replica_of(master.port());
+    let mut replica = replica.start().await.unwrap();
+    let refused = reply_to("SET key value", replica.port()).await.unwrap();
+    assert!(refused.starts_with("-READONLY"), "{refused}");
+    replica.promote().await.unwrap();
+    replica.restart().await.unwrap();
+    let taken = reply_to("SET key value", replica.port()).await.unwrap();
+    assert_eq!(taken, "+OK");
+}
+
+#[tokio::test]
 async fn with_aof_a_killed_server_keeps_its_data_over_a_restart() {
     let mut redis = RedisServer::builder().aof(true).start().await.unwrap();
     let url = redis.url();

@@ -11,7 +11,7 @@ use super::load::{Operation, marker};
 use super::plan::{End, Fault, Scheduled};
 use super::producer::Producer;
 use super::site::Site;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How long a replica may take to have everything and to be able to keep it.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(60);
@@ -112,7 +112,7 @@ impl Stage<'_> {
     /// A replica follows, every append waits for it, and then it takes the master's place.
     async fn fail_over(&self, replicated: Duration, away: Duration) -> Result<()> {
         let mut redis = self.site.redis.lock().await;
-        let replica = follow(&redis).await?;
+        let mut replica = follow(&redis).await?;
         self.producer.replicate(true);
         sleep(replicated).await;
         // An entry on its way may reach the tables and never be confirmed; nothing but a fresh look
@@ -120,7 +120,7 @@ impl Stage<'_> {
         let paused = self.producer.pause().await;
         self.confirm_on_replica().await?;
         redis.kill().await?;
-        promote(&replica).await?;
+        replica.promote().await?;
         sleep(away).await;
         *redis = replica;
         self.site.point_to_redis(redis.port());
@@ -132,12 +132,12 @@ impl Stage<'_> {
     /// A replica follows and is cut off; the master takes more entries, and is lost.
     async fn fail_over_and_lose(&self, drained: Duration, away: Duration) -> Result<()> {
         let mut redis = self.site.redis.lock().await;
-        let replica = follow(&redis).await?;
+        let mut replica = follow(&redis).await?;
         let paused = self.producer.pause().await;
         self.producer.replicate(true);
         self.confirm_on_replica().await?;
         self.producer.replicate(false);
-        promote(&replica).await?;
+        replica.promote().await?;
         self.producer.send_in_turn(self.unsure).await?;
         sleep(drained).await;
         redis.kill().await?;
@@ -176,13 +176,6 @@ async fn follow(master: &RedisServer) -> Result<RedisServer> {
     };
     poll_until(FOLLOWS_WITHIN, follows).await?;
     Ok(replica)
-}
-
-/// The replica becomes a master, with what it has.
-async fn promote(replica: &RedisServer) -> Result<()> {
-    let client = Client::connect(replica.url()).await?;
-    let promote = cmd("REPLICAOF").arg("NO").arg("ONE");
-    client.send::<()>(promote, None).await.map_err(Error::from)
 }
 
 async fn disturb(site: &Site, fault: &Fault) {

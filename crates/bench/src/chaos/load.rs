@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedMutRandom, IndexedRandom};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::model::{Change, Held, Key, Model, Table, Unsure, Values};
 use super::plan::random;
@@ -284,7 +284,7 @@ impl Load {
         let again = self.deleted.keys().copied();
         let again = again
             .filter(|key| key.0 == table && shard_of(key.1) == shard)
-            .last();
+            .next_back();
         let (key, version) = match again {
             Some(key) if self.random.random_bool(0.3) => {
                 (key, self.deleted.remove(&key).unwrap_or(0) + 1)
@@ -424,12 +424,12 @@ fn json_of(change: &Change, before: Option<&Values>) -> Value {
         }
         Change::Delete(_) => json!({"op": "delete", "table": table, "key": {"id": id}}),
         Change::Update(_, values) => {
-            let mut set = json!({"version": values.version});
+            let mut set = Map::from_iter([("version".to_owned(), values.version.into())]);
             if before.is_none_or(|before| before.amount != values.amount) {
-                set["amount"] = values.amount.into();
+                set.insert("amount".to_owned(), values.amount.into());
             }
             if before.is_none_or(|before| before.note != values.note) {
-                set["note"] = values.note.clone().into();
+                set.insert("note".to_owned(), values.note.clone().into());
             }
             json!({"op": "update", "table": table, "key": {"id": id}, "set": set})
         }
@@ -437,13 +437,16 @@ fn json_of(change: &Change, before: Option<&Values>) -> Value {
 }
 
 fn row_json(id: i64, values: &Values) -> Value {
-    let mut row = json!({
-        "id": id, "version": values.version, "amount": values.amount, "note": values.note,
-    });
+    let mut row = Map::from_iter([
+        ("id".to_owned(), id.into()),
+        ("version".to_owned(), values.version.into()),
+        ("amount".to_owned(), values.amount.into()),
+        ("note".to_owned(), values.note.clone().into()),
+    ]);
     if let Some(parent) = values.parent {
-        row["parent"] = parent.into();
+        row.insert("parent".to_owned(), parent.into());
     }
-    row
+    row.into()
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub(crate) async fn measure(args: &ChaosArgs) -> Result<String> {
         .map_err(Error::system("making a directory"))?;
     eprintln!("seed {seed}, logs in {}", dir.path().display());
     let mut report = Report::new(seed);
-    let played = play(args, seed, program, dir.path(), &mut report).await;
+    let played = Box::pin(play(args, seed, program, dir.path(), &mut report)).await;
     if args.keep || !report.is_right() || played.is_err() {
         report.keep(&dir.keep(), played.as_ref().err())?;
     }

@@ -20,10 +20,9 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf> {
     }
     let own = env::current_exe().map_err(Error::system("finding this program"))?;
     // Tests are in a folder below the programs.
-    let folders = own.ancestors().skip(1).take(2);
+    let mut folders = own.ancestors().skip(1).take(2);
     let folder = folders
-        .filter(|folder| !folder.ends_with("deps"))
-        .next()
+        .find(|folder| !folder.ends_with("deps"))
         .unwrap_or_else(|| Path::new("."));
     if let Some(cargo) = env::var_os("CARGO") {
         build(Path::new(&cargo), folder)?;
