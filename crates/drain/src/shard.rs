@@ -171,18 +171,7 @@ impl Shard<'_> {
                 self.sleep(&claim).await;
                 continue;
             }
-            let room = self
-                .shared
-                .options
-                .held_max
-                .saturating_sub(claim.held.len());
-            if room < ahead.len() {
-                let held = claim.held.len();
-                return Err(Error::TooManyHeld {
-                    shard: self.lease.partition.clone(),
-                    held,
-                });
-            }
+            self.require_room(claim.held.len(), ahead.len())?;
             let batch = std::mem::take(&mut ahead);
             let (next, acknowledged) = self
                 .settle(&mut turn, &mut claim, &catalog, batch, unacknowledged)
@@ -199,6 +188,17 @@ impl Shard<'_> {
             Some(position) => self.acknowledge(position).await,
             None => Ok(()),
         }
+    }
+
+    /// All of a batch may have to be held.
+    fn require_room(&self, held: usize, entries: usize) -> Result<()> {
+        if held + entries <= self.shared.options.held_max {
+            return Ok(());
+        }
+        Err(Error::TooManyHeld {
+            shard: self.lease.partition.clone(),
+            held,
+        })
     }
 
     /// Settles a batch; meanwhile the next one is read and the one before is acknowledged, and how
