@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> miette::Result<ExitCode> {
-    let load = || Config::load(cli.config.as_deref());
+    let load = || Config::load(cli.config.as_deref(), cli.hyperswitch_config.as_deref());
     match &cli.command {
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(command) => drain::run(command, &load()?.settings).await,

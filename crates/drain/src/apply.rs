@@ -8,12 +8,15 @@
 //! applied, or it is held with its reason. If the process dies anywhere before the commit, the
 //! transaction never was; after it, the ledger says so and the entries are not read again.
 
+use std::sync::Arc;
+
 use tidegate_store::{Entry, EntryId, Epoch, Partition};
 
 use crate::catalog::Catalog;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::held::HeldIndex;
+use crate::hyperswitch::Forms;
 use crate::settle::Work;
 use crate::sink::{Claim, Fence, Sink, SinkTransaction};
 
@@ -27,6 +30,8 @@ pub struct Rules {
     pub entry_bytes_max: usize,
     /// How long an entry waits for the parent row of a foreign key, in milliseconds.
     pub parent_wait_ms_max: u64,
+    /// How Hyperswitch's forms are read; without it, those that need nothing to be known.
+    pub forms: Option<Arc<Forms>>,
 }
 
 /// What a transaction settled.

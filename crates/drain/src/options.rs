@@ -1,11 +1,13 @@
 //! The drain's settings, with their bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_store::{GroupName, ReadLimit, StreamName};
 
 use crate::apply::Rules;
 use crate::error::{Error, Result};
+use crate::hyperswitch::Forms;
 
 /// The consumer group under which the drain's position can be seen in the stream.
 pub const GROUP: &str = "tidegate_drain";
@@ -34,6 +36,8 @@ pub struct Options {
     pub lease_ttl: Duration,
     /// How long a shutdown waits for the batches in flight.
     pub grace: Duration,
+    /// How Hyperswitch's forms are read; without it, those that need nothing to be known.
+    pub forms: Option<Arc<Forms>>,
 }
 
 impl Options {
@@ -50,6 +54,7 @@ impl Options {
             held_max: 100_000,
             lease_ttl: Duration::from_secs(10),
             grace: Duration::from_secs(10),
+            forms: None,
         }
     }
 
@@ -86,6 +91,7 @@ impl Options {
         Rules {
             entry_bytes_max: self.entry_bytes_max,
             parent_wait_ms_max: u64::try_from(self.parent_wait.as_millis()).unwrap_or(u64::MAX),
+            forms: self.forms.clone(),
         }
     }
 }

@@ -99,6 +99,7 @@ Examples:
   tidegate drain run
   tidegate drain run --once              until nothing is left, then exit
   tidegate drain run --json              one JSON line for each committed batch
+  tidegate drain run --hyperswitch-config config/drainer.toml
 
 Several processes may run at once: they share the shards. SIGTERM and SIGINT (Ctrl-C) finish the
 batches in flight and give the shards back; a second signal exits at once, and loses nothing

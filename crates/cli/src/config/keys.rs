@@ -46,6 +46,10 @@ pub(crate) const KEYS: &[Key] = &[
         slot: |s| Slot::Stream(&mut s.drain.stream),
     },
     Key {
+        name: "drain.key_prefix",
+        slot: |s| Slot::KeyPrefix(&mut s.drain.stream),
+    },
+    Key {
         name: "drain.partitions",
         slot: |s| Slot::Partitions(&mut s.drain.partitions, 1..=PARTITIONS_MAX),
     },
@@ -77,6 +81,18 @@ pub(crate) const KEYS: &[Key] = &[
         name: "drain.grace",
         slot: |s| Slot::Time(&mut s.drain.grace, Duration::ZERO..=GRACE_MAX),
     },
+    Key {
+        name: "hyperswitch.mapping",
+        slot: |s| Slot::Mapping(&mut s.mapping),
+    },
+    Key {
+        name: "hyperswitch.query",
+        slot: |s| Slot::Switch(&mut s.query),
+    },
+    Key {
+        name: "hyperswitch.query_tables",
+        slot: |s| Slot::Names(&mut s.query_tables),
+    },
 ];
 
 /// Says of an unknown name what was probably meant.
@@ -89,7 +105,9 @@ pub(crate) fn unknown(name: &str) -> String {
         .map(|(_, key)| key)
         .collect();
     if siblings.is_empty() {
-        return format!("{name} is unknown; the sections are [store], [sink] and [drain]");
+        return format!(
+            "{name} is unknown; the sections are [store], [sink], [drain] and [hyperswitch]"
+        );
     }
     format!(
         "{name} is unknown; the keys of [{section}] are {}",

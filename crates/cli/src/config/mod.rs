@@ -7,7 +7,8 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`given`] reads what somebody has written, and where,
+//! * [`given`] reads what somebody has written, and where, [`hyperswitch`] what stands in the
+//!   settings of Hyperswitch's drainer,
 //! * [`keys`] lists every setting there is,
 //! * [`slot`] checks a value and puts it into its place,
 //! * [`settings`] is what the rest of the program works with,
@@ -20,6 +21,7 @@
 pub(crate) mod address;
 pub(crate) mod command;
 mod given;
+mod hyperswitch;
 mod keys;
 mod settings;
 mod slot;
@@ -77,16 +79,23 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake in it, at once.
-    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Error> {
-        Self::read(file, std::env::vars_os())
+    pub(crate) fn load(file: Option<&Path>, ancestors: Option<&Path>) -> Result<Self, Error> {
+        let taken = match ancestors {
+            Some(place) => hyperswitch::read(place, std::env::vars_os())?,
+            None => hyperswitch::Taken::default(),
+        };
+        Self::read(file, taken, std::env::vars_os())
     }
 
     fn read(
         file: Option<&Path>,
+        ancestors: hyperswitch::Taken,
         env: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
         let mut mistakes = Vec::new();
         let mut given = given::from_file(file)?;
+        // Who names the ancestor's file wants what stands there; only a variable is stronger.
+        given.extend(ancestors.given);
         given.extend(given::from_env(env, &mut mistakes));
         let mut config = Self {
             settings: Settings::default(),
@@ -95,6 +104,8 @@ impl Config {
         for one in given {
             config.take(one, &mut mistakes);
         }
+        config.settings.ignored = ancestors.ignored;
+        config.settings.settle_forms();
         if mistakes.is_empty() {
             Ok(config)
         } else {
@@ -151,7 +162,12 @@ mod tests {
 
     #[test]
     fn the_example_file_holds_the_defaults() {
-        let mut example = Config::read(Some(&example()), std::iter::empty()).expect("valid");
+        let mut example = Config::read(
+            Some(&example()),
+            hyperswitch::Taken::default(),
+            std::iter::empty(),
+        )
+        .expect("valid");
         let mut default = Config {
             settings: Settings::default(),
             origins: HashMap::new(),
@@ -186,7 +202,8 @@ mod tests {
             ("TIDEGATE__DRAIN__BATCH_MAX", "30"),
             ("TIDEGATE_LOG", "debug"),
         ]);
-        let config = Config::read(Some(&file), env.into_iter()).expect("valid");
+        let config = Config::read(Some(&file), hyperswitch::Taken::default(), env.into_iter())
+            .expect("valid");
         assert_eq!(config.settings.drain.batch_max, 30);
         assert_eq!(config.settings.drain.held_max, 20);
         assert_eq!(
@@ -206,7 +223,12 @@ mod tests {
             ("TIDEGATE__SINK__URL", "mysql://root:hunter2@host/db"),
         ]);
         let missing = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tidegate.example.toml");
-        let error = Config::read(Some(&missing), env.into_iter()).expect_err("must be refused");
+        let error = Config::read(
+            Some(&missing),
+            hyperswitch::Taken::default(),
+            env.into_iter(),
+        )
+        .expect_err("must be refused");
         let text = error.to_string();
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.contains("drain.batch_max = \"0\" (TIDEGATE__DRAIN__BATCH_MAX): use 1 to"));

@@ -1,6 +1,11 @@
 //! The settings that the program works with, and their defaults.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use secrecy::SecretString;
+use tidegate_drain::hyperswitch::{Forms, Mapping};
 use tidegate_drain::{Options, PostgresOptions};
 use tidegate_store::StreamName;
 
@@ -22,6 +27,25 @@ pub(crate) struct Settings {
     pub(crate) postgres: PostgresOptions,
     /// How the stream is drained.
     pub(crate) drain: Options,
+    /// What is known of Hyperswitch's types, and the file that says it.
+    pub(crate) mapping: Option<(PathBuf, Mapping)>,
+    /// Whether entries with SQL are taken.
+    pub(crate) query: bool,
+    /// The tables that they may write.
+    pub(crate) query_tables: BTreeSet<String>,
+    /// Settings of Hyperswitch's drainer that have no effect, each with the reason.
+    pub(crate) ignored: Vec<String>,
+}
+
+impl Settings {
+    /// Tells the drain how Hyperswitch's forms are read.
+    pub(crate) fn settle_forms(&mut self) {
+        let mapping = self.mapping.as_ref().map(|(_, mapping)| mapping.clone());
+        self.drain.forms = Some(Arc::new(Forms {
+            mapping: mapping.unwrap_or_default(),
+            query_tables: self.query.then(|| self.query_tables.clone()),
+        }));
+    }
 }
 
 impl Default for Settings {
@@ -36,6 +60,10 @@ impl Default for Settings {
             sink_url: URL_DEFAULT.into(),
             postgres: PostgresOptions::default(),
             drain: Options::new(stream, PARTITIONS_DEFAULT),
+            mapping: None,
+            query: false,
+            query_tables: BTreeSet::new(),
+            ignored: Vec::new(),
         }
     }
 }

@@ -1,17 +1,22 @@
 //! Slots: the place of a setting, what may be put there, and how it is shown.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tidegate_drain::hyperswitch::Mapping;
 use tidegate_store::stream::NAME_BYTES_MAX;
 use tidegate_store::{StoreUrl, StreamName};
 
 use super::address::{SinkUrl, redact};
 use super::given::Written;
 
+/// What is allowed for a switch.
+const SWITCH: &str = "use true or false";
 /// The most bytes that PostgreSQL allows a name to have.
 const SCHEMA_BYTES_MAX: usize = 63;
 
@@ -31,6 +36,14 @@ pub(crate) enum Slot<'a> {
     Stream(&'a mut StreamName),
     /// The name of a schema; none for the database's own default.
     Schema(&'a mut Option<String>),
+    /// What stands before a stream's keys; empty for nothing.
+    KeyPrefix(&'a mut StreamName),
+    /// A file that is read at once.
+    Mapping(&'a mut Option<(PathBuf, Mapping)>),
+    /// On or off.
+    Switch(&'a mut bool),
+    /// Names; a variable has them with commas in between.
+    Names(&'a mut BTreeSet<String>),
 }
 
 /// Why a value was not taken.
@@ -71,8 +84,10 @@ impl Slot<'_> {
             Self::Partitions(place, bounds) => *place = number(written, &bounds)?,
             Self::Time(place, bounds) => *place = duration(written, &bounds)?,
             Self::Stream(place) => {
+                let key_prefix = place.key_prefix().unwrap_or_default();
                 *place = text(written)
                     .and_then(|name| StreamName::new(name).ok())
+                    .and_then(|stream| stream.with_key_prefix(key_prefix).ok())
                     .ok_or_else(|| {
                         format!("use 1 to {NAME_BYTES_MAX} letters, digits, '_', '-', '.' or ':'")
                     })?;
@@ -83,6 +98,39 @@ impl Slot<'_> {
                     format!("use a schema's name of 1 to {SCHEMA_BYTES_MAX} bytes, or leave it out")
                 })?;
                 *place = Some(name.to_owned());
+            }
+            Self::KeyPrefix(place) => {
+                *place = text(written)
+                    .and_then(|prefix| place.with_key_prefix(prefix).ok())
+                    .ok_or_else(|| {
+                        format!("use up to {NAME_BYTES_MAX} letters, digits, '_', '-', '.' or ':'")
+                    })?;
+            }
+            Self::Mapping(place) => {
+                let file = text(written).ok_or("use a file's name in quotes")?;
+                let content = std::fs::read_to_string(file)
+                    .map_err(|error| format!("the file can't be read: {error}"))?;
+                *place = Some((PathBuf::from(file), Mapping::parse(&content)?));
+            }
+            Self::Switch(place) => {
+                *place = match written {
+                    Written::Switch(switch) => *switch,
+                    Written::Variable(text) => text.parse().map_err(|_unread| SWITCH)?,
+                    _ => return Err(SWITCH.to_owned()),
+                };
+            }
+            Self::Names(place) => {
+                *place = match written {
+                    Written::List(names) => names.iter().cloned().collect(),
+                    Written::Variable(text) => {
+                        let names = text
+                            .split(',')
+                            .map(str::trim)
+                            .filter(|name| !name.is_empty());
+                        names.map(str::to_owned).collect()
+                    }
+                    _ => return Err("use a list of names: [\"refund\"]".to_owned()),
+                };
             }
         }
         Ok(())
@@ -95,7 +143,14 @@ impl Slot<'_> {
             Self::Count(count, _) => (**count).into(),
             Self::Partitions(count, _) => (**count).into(),
             Self::Time(time, _) => show_duration(**time).into(),
-            Self::Stream(name) => name.as_str().into(),
+            Self::Stream(stream) => stream.name().into(),
+            Self::KeyPrefix(stream) => stream.key_prefix().unwrap_or_default().into(),
+            Self::Mapping(mapping) => mapping
+                .as_ref()
+                .map(|(file, _)| file.display().to_string())
+                .into(),
+            Self::Switch(switch) => (**switch).into(),
+            Self::Names(names) => names.iter().map(String::as_str).collect(),
             Self::Schema(name) => name.as_deref().into(),
         }
     }
@@ -104,7 +159,7 @@ impl Slot<'_> {
 fn text(written: &Written) -> Option<&str> {
     match written {
         Written::Text(text) | Written::Variable(text) => Some(text),
-        Written::Number(_) | Written::Other(_) => None,
+        _ => None,
     }
 }
 
@@ -115,7 +170,7 @@ where
     let number = match written {
         Written::Number(number) => T::try_from(*number).ok(),
         Written::Variable(text) => text.parse().ok(),
-        Written::Text(_) | Written::Other(_) => None,
+        _ => None,
     };
     number
         .filter(|number| bounds.contains(number))
@@ -145,6 +200,8 @@ fn show_written(written: &Written, is_url: bool) -> String {
         Written::Text(text) | Written::Variable(text) if is_url => format!("{:?}", redact(text)),
         Written::Text(text) | Written::Variable(text) => format!("{text:?}"),
         Written::Number(number) => number.to_string(),
+        Written::Switch(switch) => switch.to_string(),
+        Written::List(texts) => format!("{texts:?}"),
         Written::Other(shown) => shown.clone(),
     }
 }

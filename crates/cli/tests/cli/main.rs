@@ -8,6 +8,7 @@
 
 mod configuration;
 mod dead_letters;
+mod hyperswitch;
 mod program;
 mod sending;
 mod stopping;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use miette::miette;
 use tidegate_drain::{Error, Worker, status};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::args::RunArgs;
 use crate::config::Settings;
@@ -47,6 +47,10 @@ pub(crate) async fn run(args: &RunArgs, settings: &Settings) -> miette::Result<E
     let options = &settings.drain;
     let sink = ends.sink.describe();
     info!(stream = %options.stream, partitions = options.partitions, %sink, "draining");
+    if !settings.ignored.is_empty() {
+        let ignored = settings.ignored.join("; ");
+        warn!(%ignored, "some settings of Hyperswitch's drainer have no effect here");
+    }
     let tally = Arc::new(Tally::new(args.json));
     let drained = drain(args.once, settings, &ends, &tally, shutdown).await;
     // What was done is told also where it ended badly.
