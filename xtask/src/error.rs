@@ -48,4 +48,12 @@ pub(crate) enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A file or a folder could not be written.
+    #[error("{path} could not be written", path = path.display())]
+    Unwritable {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
 }

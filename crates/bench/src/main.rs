@@ -10,7 +10,7 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`drain`] measures the drain, [`streams`] the streams,
+//! * [`drain`] measures the drain, [`streams`] the streams, [`chaos`] breaks everything but promises,
 //! * [`servers`] starts what is measured against, [`disk`] says how slow its disk is,
 //! * [`subprocess`] runs one contestant,
 //! * [`usage`] is what a run costs: time, processor, memory,
@@ -22,6 +22,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
 
+mod chaos;
 mod disk;
 mod drain;
 mod error;
@@ -57,12 +58,31 @@ enum Command {
     /// Events over 16 partitions of Redis: processed and sent, beside a bare loop of commands.
     Streams(streams::StreamsArgs),
 
+    /// Random faults over a mixed load: is anything lost, doubled or reordered?
+    Chaos(chaos::ChaosArgs),
+
     /// One run of one contestant, in a process of its own.
     #[command(hide = true)]
     DrainRun {
         /// The run as JSON.
         #[arg(value_parser = drain::Run::parse)]
         run: drain::Run,
+    },
+
+    /// One worker, in a process of its own.
+    #[command(hide = true)]
+    StreamsWorker {
+        /// What it does, as JSON.
+        #[arg(value_parser = streams::Job::parse)]
+        job: streams::Job,
+    },
+
+    /// One run at one rate, in a process of its own.
+    #[command(hide = true)]
+    DrainDelayRun {
+        /// The run as JSON.
+        #[arg(value_parser = drain::DelayRun::parse)]
+        run: drain::DelayRun,
     },
 
     /// One run of one contestant, in a process of its own.
@@ -79,7 +99,10 @@ async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Drain(args) => Box::pin(drain::measure(&args)).await,
         Command::Streams(args) => Box::pin(streams::measure(&args)).await,
+        Command::StreamsWorker { job } => Box::pin(streams::run_worker(&job)).await,
+        Command::Chaos(args) => Box::pin(chaos::measure(&args)).await,
         Command::StreamsRun { run } => Box::pin(streams::run_one(&run)).await,
+        Command::DrainDelayRun { run } => Box::pin(drain::run_delay(&run)).await,
         Command::DrainRun { run } => Box::pin(drain::run_one(&run)).await,
     };
     ended.map_or_else(

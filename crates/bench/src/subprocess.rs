@@ -9,18 +9,22 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::process::Command;
 use tokio::time::timeout;
 use tracing::level_filters::LevelFilter;
 
 use crate::error::{Error, Result};
-use crate::usage::Usage;
 
 /// Longer than any run with sensible arguments takes.
 const RUN_WITHIN: Duration = Duration::from_secs(900);
 
 /// Runs `command` of this program in another process, for `contestant`.
-pub(crate) async fn spawn(command: &str, contestant: &str, run: &impl Serialize) -> Result<Usage> {
+pub(crate) async fn spawn<T: DeserializeOwned>(
+    command: &str,
+    contestant: &str,
+    run: &impl Serialize,
+) -> Result<T> {
     let program = std::env::current_exe().map_err(Error::system("finding this program"))?;
     let child = Command::new(program)
         .args([command, &serde_json::to_string(run)?])
@@ -49,7 +53,7 @@ pub(crate) async fn spawn(command: &str, contestant: &str, run: &impl Serialize)
 ///
 /// # Errors
 /// Whatever kept the run from its end.
-pub(crate) async fn perform(run: impl Future<Output = Result<Usage>>) -> Result<String> {
+pub(crate) async fn perform<T: Serialize>(run: impl Future<Output = Result<T>>) -> Result<String> {
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::WARN)
         .with_writer(std::io::stderr)

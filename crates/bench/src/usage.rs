@@ -88,7 +88,7 @@ impl Stopwatch {
                 redis: cpu.redis - self.cpu.redis,
                 others: cpu.others - self.cpu.others,
             },
-            peak_memory_bytes: peak_memory_bytes()?,
+            peak_memory_bytes: peak_memory_bytes(std::process::id())?,
         })
     }
 }
@@ -186,13 +186,13 @@ fn in_seconds(ticks: u64) -> Result<f64> {
     Ok(ticks as f64 / per_second.unwrap_or(100) as f64)
 }
 
-/// The high-water mark of the resident memory of this process.
-fn peak_memory_bytes() -> Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")
+/// The high-water mark of the resident memory of a process that runs.
+pub(crate) fn peak_memory_bytes(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
         .map_err(Error::system("reading the memory's high-water mark"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    let kibibytes = kibibytes.ok_or_else(|| Error::Unexpected("no VmHWM for this process".into()));
+    let kibibytes = kibibytes.ok_or_else(|| Error::Unexpected("no VmHWM for a process".into()));
     Ok(kibibytes? * 1024)
 }
 

@@ -1,34 +1,23 @@
 //! Connecting: from the settings to an open store and an open sink.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use miette::{Report, miette};
-use secrecy::ExposeSecret;
-use tidegate_drain::{PostgresSink, Sink, SqliteSink};
-use tidegate_store::{Store, StoreUrl};
+use tidegate_drain::Sink;
+use tidegate_settings::connect::{self, Problem};
+use tidegate_store::Store;
+
+pub(crate) use tidegate_drain::tenants::Ends;
 
 use crate::config::Settings;
-use crate::config::address::{SinkUrl, redact};
 use crate::failure;
-
-/// Both ends of the drain.
-#[derive(Clone, Debug)]
-pub(crate) struct Ends {
-    /// Where the stream is.
-    pub(crate) store: Arc<dyn Store>,
-    /// Where the tables are.
-    pub(crate) sink: Arc<dyn Sink>,
-}
 
 /// Opens the store and the sink.
 ///
 /// # Errors
 /// Which of the two can't be opened, and why.
 pub(crate) async fn open(settings: &Settings) -> miette::Result<Ends> {
-    let store = store(settings).await?;
-    let sink = sink(settings).await?;
-    Ok(Ends { store, sink })
+    connect::open(settings).await.map_err(explained)
 }
 
 /// Opens the store.
@@ -36,13 +25,7 @@ pub(crate) async fn open(settings: &Settings) -> miette::Result<Ends> {
 /// # Errors
 /// Why it can't be opened.
 pub(crate) async fn store(settings: &Settings) -> miette::Result<Arc<dyn Store>> {
-    let url = settings.store_url.expose_secret();
-    let address = StoreUrl::parse(url).map_err(failure::store)?;
-    if let StoreUrl::Sqlite(file) = &address {
-        require_folder("store.url", url, file)?;
-    }
-    let failed = |error| naming("store.url", url, failure::store(error));
-    tidegate_store::connect(&address).await.map_err(failed)
+    connect::store(settings).await.map_err(explained)
 }
 
 /// Opens the sink.
@@ -50,20 +33,7 @@ pub(crate) async fn store(settings: &Settings) -> miette::Result<Arc<dyn Store>>
 /// # Errors
 /// Why it can't be opened.
 pub(crate) async fn sink(settings: &Settings) -> miette::Result<Arc<dyn Sink>> {
-    let url = settings.sink_url.expose_secret();
-    let failed = |error| naming("sink.url", url, failure::drain(error));
-    Ok(
-        match SinkUrl::parse(url).map_err(|allowed| miette!("sink.url: {allowed}"))? {
-            SinkUrl::Sqlite(file) => {
-                require_folder("sink.url", url, &file)?;
-                Arc::new(SqliteSink::open(&file).await.map_err(failed)?)
-            }
-            SinkUrl::Postgres => {
-                let options = settings.postgres.clone();
-                Arc::new(PostgresSink::connect(url, options).await.map_err(failed)?)
-            }
-        },
-    )
+    connect::sink(settings).await.map_err(explained)
 }
 
 /// Opens the sink with the drain's own tables in place, for a command that reads them before any
@@ -77,21 +47,17 @@ pub(crate) async fn prepared_sink(settings: &Settings) -> miette::Result<Arc<dyn
     Ok(sink)
 }
 
-/// SQLite creates a missing file and not its folder, and does not say which one is missing.
-fn require_folder(key: &str, url: &str, file: &Path) -> miette::Result<()> {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(miette!(
-            help = "create it, or name another file",
-            "{key} = {url}: there is no folder {}",
-            folder.display()
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Says of which setting a failure speaks.
-fn naming(key: &str, url: &str, report: Report) -> Report {
-    let text = format!("{key} = {}: {report}", redact(url));
+/// Adds what a person can do about it.
+fn explained(error: connect::Error) -> Report {
+    let text = error.to_string();
+    let report = match error.problem {
+        Problem::NoFolder(_) => {
+            return miette!(help = "create it, or name another file", "{text}");
+        }
+        Problem::Store(error) => failure::store(error),
+        Problem::Sink(error) => failure::drain(error),
+        _ => return miette!("{text}"),
+    };
     match report.help() {
         Some(help) => miette!(help = help.to_string(), "{text}"),
         None => miette!("{text}"),

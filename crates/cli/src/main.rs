@@ -8,7 +8,7 @@
 //!
 //! * [`args`] is the command line and its help,
 //! * [`logging`] sends the log to the standard error, [`progress`] keeps it and bars apart,
-//! * [`config`] reads the settings,
+//! * [`config`] reads the settings, [`tenant`] picks those of whom a command is for,
 //! * [`connect`] opens the store and the sink, [`signals`] hears that it is time to stop,
 //! * [`drain`] and [`demo`] are the commands,
 //! * [`output`] and [`table`] print results, [`failure`] explains what went wrong.
@@ -27,6 +27,7 @@ mod output;
 mod progress;
 mod signals;
 mod table;
+mod tenant;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,7 +35,6 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
-use config::Config;
 
 /// Every operation is a dozen small allocations, a fifth of the time with the system's allocator.
 #[global_allocator]
@@ -60,11 +60,11 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> miette::Result<ExitCode> {
-    let load = || Config::load(cli.config.as_deref(), cli.hyperswitch_config.as_deref());
+    let load = || config::load(cli.config.as_deref(), cli.hyperswitch_config.as_deref());
     match &cli.command {
         Command::Demo(args) => demo::run(args).await,
-        Command::Drain(command) => drain::run(command, &load()?.settings).await,
-        Command::Config(command) => config::command::run(command, load()?).await,
+        Command::Drain(command) => Box::pin(drain::run(command, &load()?.settings)).await,
+        Command::Config(command) => config::run(command, load()?).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "tidegate", &mut script);

@@ -25,14 +25,21 @@ pub(crate) struct Subject {
     pub(crate) stream: StreamName,
     pub(crate) group: GroupName,
     pub(crate) worker: WorkerId,
+    /// The index of the first of them.
+    pub(crate) first_partition: u32,
     pub(crate) partitions: Vec<Partition>,
     /// The least epochs that are known from elsewhere, by partition.
     pub(crate) floors: Vec<AtomicU64>,
 }
 
 impl Subject {
+    pub(crate) fn known_floor(&self, index: u32) -> Option<&AtomicU64> {
+        let place = index.checked_sub(self.first_partition)?;
+        self.floors.get(place as usize)
+    }
+
     fn floor(&self, index: u32) -> Epoch {
-        let floor = self.floors.get(index as usize);
+        let floor = self.known_floor(index);
         Epoch(floor.map_or(0, |floor| floor.load(Ordering::Relaxed)))
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Claims {
     group: GroupName,
     worker: WorkerId,
     timing: Timing,
+    /// The index of the first partition that is shared.
+    first: u32,
     is_static: bool,
     stopping: bool,
     claims: BTreeMap<u32, Claim>,
@@ -89,11 +91,17 @@ impl Claims {
             group,
             worker,
             timing,
+            first: 0,
             is_static: false,
             stopping: false,
             claims,
             steps,
         }
+    }
+
+    /// Lets the partitions that are shared begin with another index than 0.
+    pub(crate) fn beginning_at(self, first: u32) -> Self {
+        Self { first, ..self }
     }
 
     /// Lets this worker come back as the same: at the end its leases stay, and at the beginning it

@@ -43,7 +43,11 @@ pub struct Options {
     pub stream: StreamName,
     /// For which group.
     pub group: GroupName,
-    /// How many partitions the stream has: 1 to [`PARTITIONS_MAX`], the same for every worker.
+    /// The index of the first partition that is shared, the same for every worker: 0 unless the
+    /// stream has got other partitions than it had.
+    pub first_partition: u32,
+    /// How many partitions are shared, from the first one on: 1 to [`PARTITIONS_MAX`], the same for
+    /// every worker.
     pub partitions: u32,
     /// How long a lease lasts unless it is renewed: [`LEASE_TTL_MIN`] to [`LEASE_TTL_MAX`]. It is
     /// renewed four times as often. The partitions of a worker that dies stand still for about
@@ -60,6 +64,12 @@ impl Options {
             let given = self.partitions;
             return Err(Error::Invalid(format!(
                 "{given} partitions: use 1 to {PARTITIONS_MAX}"
+            )));
+        }
+        if self.first_partition.checked_add(self.partitions).is_none() {
+            let first = self.first_partition;
+            return Err(Error::Invalid(format!(
+                "partitions from {first} on: there are not so many indexes"
             )));
         }
         if !(LEASE_TTL_MIN..=LEASE_TTL_MAX).contains(&self.lease_ttl) {
@@ -94,7 +104,7 @@ impl Handle {
     /// Later leases on this partition get an epoch larger than `floor`, and larger than every
     /// floor given before. The present lease stays as it is: hand it back if its epoch is stale.
     pub fn raise_floor(&self, index: u32, floor: Epoch) {
-        if let Some(known) = self.subject.floors.get(index as usize) {
+        if let Some(known) = self.subject.known_floor(index) {
             known.fetch_max(floor.0, Ordering::Relaxed);
         }
     }
@@ -154,6 +164,7 @@ impl Ownership {
         let Options {
             stream,
             group,
+            first_partition,
             partitions,
             lease_ttl,
             release_grace,
@@ -163,7 +174,8 @@ impl Ownership {
             stream: stream.clone(),
             group: group.clone(),
             worker,
-            partitions: (0..partitions)
+            first_partition,
+            partitions: (first_partition..first_partition.saturating_add(partitions))
                 .map(|index| stream.partition(index))
                 .collect(),
             floors: (0..partitions).map(|_| AtomicU64::new(0)).collect(),
@@ -174,7 +186,7 @@ impl Ownership {
             timing,
             release_grace,
             calls: Calls::new(store, Arc::clone(&subject), timing),
-            claims: Claims::new(stream, group, worker, timing),
+            claims: Claims::new(stream, group, worker, timing).beginning_at(first_partition),
             owners,
             survey: Recurring::new(timing, now),
             unsettled_looks: 0,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tidegate_store::{Entry, EntryId, Epoch, Partition};
 
 use crate::catalog::Catalog;
+use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::held::HeldIndex;
@@ -80,6 +81,8 @@ pub struct Context<'a> {
     pub now_ms: u64,
     /// Is told of every step, before the next one.
     pub on_step: &'a (dyn Fn(Step) + Send + Sync),
+    /// Is told of every entry that the transaction holds. It may still be rolled back.
+    pub on_held: &'a (dyn Fn(&DeadLetter) + Send + Sync),
 }
 
 /// Applies entries that were read after the claim's position and moves the ledger to the last of

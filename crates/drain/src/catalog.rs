@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde_json::value::RawValue;
 
 use crate::hyperswitch::Takes;
@@ -18,7 +19,7 @@ use crate::rejection::{Code, Rejection};
 #[derive(Debug, Default)]
 pub struct Catalog {
     default_schema: String,
-    tables: HashMap<String, HashMap<String, Arc<Table>>>,
+    tables: HashMap<String, HashMap<String, Arc<Table>, RandomState>, RandomState>,
 }
 
 /// A table.
@@ -55,8 +56,22 @@ pub struct Column {
     pub is_not_null: bool,
     /// Who gives the value when an insert doesn't.
     pub absent: Absent,
+    /// Whether a value may be left out when a later change of the same row replaces it.
+    pub replaced: Replaced,
     /// From JSON to the cell's bytes.
     pub codec: Arc<dyn Codec>,
+}
+
+/// What the database would have made of a value that is replaced before anybody can read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It would have looked at it: an index, a constraint or a generated column depends on the
+    /// column, or the table is one where every change counts.
+    Seen,
+    /// It would have read it, and perhaps refused it, unless it is NULL.
+    UnseenIfNull,
+    /// It would have taken it, whatever it is.
+    Unseen,
 }
 
 /// What a column gets when an insert leaves it out.

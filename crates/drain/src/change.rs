@@ -15,7 +15,7 @@ use crate::rejection::{Code, Rejection};
 
 /// Which row: two changes with equal keys touch the same row and keep their order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RowKey(Box<[u8]>);
+pub struct RowKey(Arc<[u8]>);
 
 impl RowKey {
     /// A key from the bytes of [`RowKey::as_bytes`].
@@ -194,6 +194,9 @@ fn resolve_row(
     })
 }
 
+/// What most keys fit in, with their frames.
+const KEY_BYTES: usize = 96;
+
 /// The primary key's cells in the key's order; none where the database will draw the key itself
 /// or the table has no key.
 fn encode_key(
@@ -210,7 +213,7 @@ fn encode_key(
             "must name exactly the primary key's columns",
         ));
     }
-    let mut cells = Cells::new();
+    let mut cells = Cells::with_capacity(KEY_BYTES);
     for index in &table.primary_key {
         let Some(column) = table.columns.get(*index) else {
             continue;
@@ -262,17 +265,20 @@ fn sorted<'a>(table: &Table, given: &Columns<'a>) -> Result<Vec<(usize, &'a RawV
     let mut values = Vec::with_capacity(given.0.len());
     // Producers mostly send columns in the table's order, so the next column is tried first.
     let mut expected = 0;
+    let mut is_ascending = true;
     for (name, json) in &given.0 {
         let index = match table.columns.get(expected) {
             Some(column) if column.name == *name && column.absent != Absent::Generated => expected,
             _ => table.writable_column(name)?,
         };
+        is_ascending &= index >= expected;
         expected = index + 1;
         values.push((index, *json));
     }
-    if !values.is_sorted_by_key(|(index, _)| *index) {
-        values.sort_by_key(|(index, _)| *index);
+    if is_ascending {
+        return Ok(values);
     }
+    values.sort_by_key(|(index, _)| *index);
     for pair in values.windows(2) {
         if let [(a, _), (b, _)] = pair
             && a == b

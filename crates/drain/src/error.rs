@@ -81,6 +81,39 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the shard is no longer ours: another worker goes on with it.
+    #[must_use]
+    pub fn is_lease_lost(&self) -> bool {
+        let lost = |source: &tidegate_store::Error| {
+            matches!(source, tidegate_store::Error::LeaseLost { .. })
+        };
+        match self {
+            Self::Fenced { .. } => true,
+            Self::Store(source) => lost(source),
+            _ => false,
+        }
+    }
+
+    /// A word for the kind of error, for metrics: there are few of them, and they don't change.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fenced { .. } => "fenced",
+            Self::LedgerMoved { .. } => "ledger_moved",
+            Self::SinkUnavailable(_) => "sink_unavailable",
+            Self::SinkRefused(_) => "sink_refused",
+            Self::CatalogStale => "catalog_stale",
+            Self::TooManyHeld { .. } => "too_many_held",
+            Self::Store(tidegate_store::Error::LeaseLost { .. }) => "lease_lost",
+            Self::Store(source) if source.is_transient() => "store_unavailable",
+            Self::Store(_) => "store_refused",
+            Self::Invalid(_) => "invalid",
+            Self::Corrupt(_) => "corrupt",
+        }
+    }
+}
+
 impl From<tidegate_cluster::Error> for Error {
     fn from(error: tidegate_cluster::Error) -> Self {
         match error {

@@ -22,7 +22,9 @@
 //! * [`apply`] is one transaction from entries to commit, `settle` its bookkeeping, `shard` the
 //!   loop around it,
 //! * [`worker`] runs the shards that this process owns, under [`options`]; an [`observer`] may
-//!   watch,
+//!   watch, [`metrics`] counts, `notices` tells the log which entries are held,
+//! * [`tenants`] runs a worker for each tenant,
+//! * [`execute`] is one operation at once, without a stream,
 //! * [`preview`], [`status`] and [`revive`] are for people: a look ahead, sums and proofs, second
 //!   tries.
 
@@ -34,12 +36,18 @@ pub mod change;
 pub mod dead_letter;
 pub mod envelope;
 mod error;
+pub mod execute;
+mod fold;
+mod gate;
 pub mod held;
 pub mod hyperswitch;
+pub mod metrics;
+mod notices;
 pub mod observer;
 pub mod operation;
 pub mod options;
 mod outage;
+pub mod pace;
 pub mod plan;
 mod postgres;
 pub mod preview;
@@ -51,9 +59,13 @@ mod shard;
 pub mod sink;
 mod sqlite;
 pub mod status;
+mod stopwatch;
+pub mod tenants;
 pub mod worker;
 
 pub use error::{Error, Result, Source};
+pub use execute::{Executed, Executor};
+pub use metrics::Metrics;
 pub use observer::Observer;
 pub use operation::Operation;
 pub use options::Options;
@@ -61,4 +73,5 @@ pub use postgres::{PostgresOptions, PostgresSink};
 pub use rejection::{Code, Rejection};
 pub use sink::Sink;
 pub use sqlite::SqliteSink;
+pub use tenants::{Runner, Tenant};
 pub use worker::Worker;

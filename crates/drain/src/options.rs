@@ -47,7 +47,7 @@ impl Options {
         Self {
             stream,
             partitions,
-            batch_max: 2_000,
+            batch_max: 4_000,
             batch_bytes_max: 8 << 20,
             entry_bytes_max: 1 << 20,
             parent_wait: Duration::from_secs(30),

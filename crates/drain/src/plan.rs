@@ -20,6 +20,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::catalog::Table;
 use crate::change::{Change, RowKey};
 use crate::operation::Verb;
@@ -44,15 +46,22 @@ impl<'a> Step<'a> {
 #[must_use]
 pub fn plan<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Vec<Step<'a>> {
     let mut levels = Levels::default();
-    let mut groups: HashMap<GroupKey<'a>, Vec<&'a Change>> = HashMap::new();
+    let mut places: HashMap<GroupKey<'a>, usize, RandomState> = HashMap::default();
+    let mut ordered: Vec<(GroupKey<'a>, Vec<&'a Change>)> = Vec::new();
+    let mut latest = 0;
     for change in changes {
-        let level = levels.place(change);
-        groups
-            .entry(GroupKey::new(level, change))
-            .or_default()
-            .push(change);
+        let key = GroupKey::new(levels.place(change), change);
+        // Most changes are like the one before them.
+        if ordered.get(latest).is_none_or(|(other, _)| *other != key) {
+            latest = *places.entry(key).or_insert(ordered.len());
+            if latest == ordered.len() {
+                ordered.push((key, Vec::new()));
+            }
+        }
+        if let Some((_, group)) = ordered.get_mut(latest) {
+            group.push(change);
+        }
     }
-    let mut ordered: Vec<_> = groups.into_iter().collect();
     ordered.sort_unstable_by(|(a, _), (b, _)| a.cmp_order(b));
     ordered
         .into_iter()
@@ -63,7 +72,7 @@ pub fn plan<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Vec<Step<'a>> 
 /// Where the next change of each row may go. Levels are counted from 1.
 #[derive(Default)]
 struct Levels<'a> {
-    of_row: HashMap<&'a RowKey, u32>,
+    of_row: HashMap<&'a RowKey, u32, RandomState>,
     /// The level of the last barrier, or 0: everything after it goes higher.
     barrier: u32,
     /// The highest level in use.
@@ -115,7 +124,7 @@ impl<'a> Levels<'a> {
 }
 
 /// What the changes of a step have in common.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct GroupKey<'a> {
     level: u32,
     verb: Verb,

@@ -92,6 +92,7 @@ async fn replay_rounds(
             rules: &rules,
             now_ms: now_ms(),
             on_step: &|_| {},
+            on_held: &|_| {},
         };
         let mut transaction = sink.begin().await?;
         let mut held = lock(transaction.as_mut(), options, index).await?;

@@ -230,6 +230,7 @@ impl<'a, 'h> Work<'a, 'h> {
             })
             .collect();
         if !changed.is_empty() {
+            changed.iter().for_each(self.context.on_held);
             transaction.hold(self.context.shard, &changed).await?;
         }
         if !self.retried.is_empty() && !self.applied.is_empty() {

@@ -1,7 +1,7 @@
 //! The loop of one shard: from its lease to its last batch.
 //!
 //! ```text
-//! lease ─► claim ─► read ahead ─► apply (one transaction) ─► acknowledge ─► trim
+//! lease ─► claim ─► turn ─► read ─► apply (one transaction) ─► acknowledge ─► trim
 //!            ▲          │                                                     │
 //!            └── error ─┴──────────────── next batch ◄────────────────────────┘
 //! ```
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_cluster::{Arrivals, Handle, OwnedLease};
-use tidegate_store::{Entry, EntryId, Lease, Store};
+use tidegate_store::{Entry, EntryId, Lease, ReadLimit, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -24,11 +24,16 @@ use tracing::{debug, error, warn};
 use crate::apply::{Context, Rules, Settled, Step, apply_entries, apply_waiting};
 use crate::catalog::Catalog;
 use crate::catalogs::Catalogs;
+use crate::dead_letter::DeadLetter;
 use crate::error::{Error, Result};
-use crate::observer::{Batch, Observer};
+use crate::gate::{Gate, Turn};
+use crate::notices::Notices;
+use crate::observer::{Batch, Observer, Pace};
 use crate::options::Options;
 use crate::outage::{Backoff, Outage};
+use crate::pace::BatchSize;
 use crate::sink::{Claim, Sink};
+use crate::stopwatch::Stopwatch;
 
 /// How long an idle shard sleeps when nothing wakes it.
 const IDLE_MAX: Duration = Duration::from_secs(5);
@@ -42,6 +47,7 @@ const PARENT_RETRY_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) gate: Gate,
     pub(crate) options: Options,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) catalogs: Catalogs,
@@ -59,11 +65,18 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         lease: owned.lease().clone(),
         stop: owned.release_requested().clone(),
         rules: shared.options.rules(),
+        size: BatchSize::new(shared.options.batch_max),
         parent_retry: PARENT_RETRY_MIN,
         parent_retry_at: Instant::now(),
     };
+    let index = shard.lease.partition.index;
+    shared.observer.began(index);
+    let mut is_lost = false;
     let ended = tokio::select! {
-        () = owned.lost().cancelled() => Ok(()),
+        () = owned.lost().cancelled() => {
+            is_lost = true;
+            Ok(())
+        }
         ended = shard.drain() => ended,
     };
     match &ended {
@@ -73,10 +86,15 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         Err(error) => error!(shard = %shard.lease.partition, %error, "a shard can't be drained"),
         Ok(()) => {}
     }
+    if let Err(error) = &ended {
+        is_lost |= error.is_lease_lost();
+        shared.observer.failed(Some(index), error);
+    }
+    shared.observer.ended(index, is_lost);
     owned.hand_back();
     match ended {
         // Another worker goes on, or this one with a newer epoch.
-        Err(Error::Fenced { .. } | Error::Store(tidegate_store::Error::LeaseLost { .. })) => Ok(()),
+        Err(error) if error.is_lease_lost() => Ok(()),
         ended => ended,
     }
 }
@@ -86,6 +104,7 @@ struct Shard<'a> {
     lease: Lease,
     stop: CancellationToken,
     rules: Rules,
+    size: BatchSize,
     parent_retry: Duration,
     parent_retry_at: Instant,
 }
@@ -111,7 +130,11 @@ impl Shard<'_> {
                     self.shared.observer.fenced(self.lease.partition.index);
                     continue;
                 }
-                error if error.is_worth_waiting() => self.shared.outage.begins(error),
+                error if error.is_worth_waiting() => {
+                    let shard = Some(self.lease.partition.index);
+                    self.shared.observer.failed(shard, error);
+                    self.shared.outage.begins(error);
+                }
                 _ => return Err(error),
             }
             let pause = backoff.pause(self.lease.partition.index);
@@ -127,18 +150,25 @@ impl Shard<'_> {
     async fn drain_from_ledger(&mut self, backoff: &mut Backoff) -> Result<()> {
         let mut claim = self.claim().await?;
         let catalog = self.shared.catalogs.latest(&*self.shared.sink).await?;
-        let mut ahead = self.read(claim.position).await?;
+        let mut ahead = Vec::new();
         let mut unacknowledged = Some(claim.position).filter(|id| *id != EntryId::ZERO);
         self.shared.outage.is_over();
         while !self.stop.is_cancelled() {
-            self.apply_waiting(&mut claim, &catalog).await?;
+            let mut turn = tokio::select! {
+                turn = self.shared.gate.enter() => turn,
+                () = self.stop.cancelled() => break,
+            };
+            turn.work(self.apply_waiting(&mut claim, &catalog)).await?;
             if ahead.is_empty() {
+                ahead = self.read(claim.position).await?;
+            }
+            if ahead.is_empty() {
+                drop(turn);
                 self.shared.outage.is_over();
                 if let Some(position) = unacknowledged.take() {
                     self.acknowledge(position).await?;
                 }
                 self.sleep(&claim).await;
-                ahead = self.read(claim.position).await?;
                 continue;
             }
             let room = self
@@ -154,24 +184,14 @@ impl Shard<'_> {
                 });
             }
             let batch = std::mem::take(&mut ahead);
-            let ids: Vec<EntryId> = batch.iter().map(|entry| entry.id).collect();
-            let last = ids.last().copied().unwrap_or(claim.position);
-            let (settled, next, acknowledged) = tokio::join!(
-                self.apply(&mut claim, &catalog, batch),
-                self.read(last),
-                async {
-                    match unacknowledged {
-                        Some(position) => self.acknowledge(position).await,
-                        None => Ok(()),
-                    }
-                },
-            );
-            let settled = settled?;
-            self.report(&ids, settled);
+            let (next, acknowledged) = self
+                .settle(&mut turn, &mut claim, &catalog, batch, unacknowledged)
+                .await?;
+            drop(turn);
             backoff.reset();
             self.shared.outage.is_over();
             acknowledged?;
-            unacknowledged = Some(last);
+            unacknowledged = Some(claim.position);
             ahead = next?;
         }
         // What is committed is trimmed by the next owner if it can't be now.
@@ -179,6 +199,38 @@ impl Shard<'_> {
             Some(position) => self.acknowledge(position).await,
             None => Ok(()),
         }
+    }
+
+    /// Settles a batch; meanwhile the next one is read and the one before is acknowledged, and how
+    /// these went is answered beside.
+    async fn settle(
+        &mut self,
+        turn: &mut Turn<'_>,
+        claim: &mut Claim,
+        catalog: &Catalog,
+        batch: Vec<Entry>,
+        unacknowledged: Option<EntryId>,
+    ) -> Result<(Result<Vec<Entry>>, Result<()>)> {
+        let ids: Vec<EntryId> = batch.iter().map(|entry| entry.id).collect();
+        let last = ids.last().copied().unwrap_or(claim.position);
+        let stopwatch = Stopwatch::start();
+        let work = async {
+            tokio::join!(
+                self.apply(claim, catalog, batch, &stopwatch),
+                self.read_ahead(last),
+                async {
+                    match unacknowledged {
+                        Some(position) => self.acknowledge(position).await,
+                        None => Ok(()),
+                    }
+                },
+            )
+        };
+        let (settled, next, acknowledged) = turn.work(work).await;
+        let settled = settled?;
+        let pace = self.learn(ids.len(), &stopwatch);
+        self.report(&ids, settled, last, Some(pace));
+        Ok((next, acknowledged))
     }
 
     async fn claim(&self) -> Result<Claim> {
@@ -206,8 +258,20 @@ impl Shard<'_> {
         Ok(claim)
     }
 
+    /// Reads the next batch while one is being written, unless others wait for their turn: then
+    /// they are what keeps the database busy, and this shard goes to the end of the line.
+    async fn read_ahead(&self, after: EntryId) -> Result<Vec<Entry>> {
+        if self.shared.gate.is_crowded() {
+            return Ok(Vec::new());
+        }
+        self.read(after).await
+    }
+
     async fn read(&self, after: EntryId) -> Result<Vec<Entry>> {
-        let limit = self.shared.options.read_limit();
+        let limit = ReadLimit {
+            entries: self.size.entries(),
+            ..self.shared.options.read_limit()
+        };
         let entries = self
             .shared
             .store
@@ -224,10 +288,21 @@ impl Shard<'_> {
         claim: &mut Claim,
         catalog: &Catalog,
         batch: Vec<Entry>,
+        stopwatch: &Stopwatch,
     ) -> Result<Settled> {
-        let on_step = |step| self.step(step);
-        let context = self.context(catalog, &on_step);
-        apply_entries(&context, &*self.shared.sink, self.lease.epoch, claim, batch).await
+        let index = self.lease.partition.index;
+        self.shared.observer.taken(index, &batch);
+        let notices = Notices::default();
+        let on_step = |step| {
+            stopwatch.step(step);
+            self.step(step);
+        };
+        let on_held = |letter: &_| notices.note(letter);
+        let context = self.context(catalog, &on_step, &on_held);
+        let sink = &*self.shared.sink;
+        let settled = apply_entries(&context, sink, self.lease.epoch, claim, batch).await?;
+        notices.log(&self.lease.partition);
+        Ok(settled)
     }
 
     /// Tries entries again that wait for a parent row, more and more rarely while none comes.
@@ -236,10 +311,12 @@ impl Shard<'_> {
         if !is_due || claim.held.due().next().is_none() {
             return Ok(());
         }
-        let on_step = |step| self.step(step);
-        let context = self.context(catalog, &on_step);
+        let (on_step, notices) = (|step| self.step(step), Notices::default());
+        let on_held = |letter: &_| notices.note(letter);
+        let context = self.context(catalog, &on_step, &on_held);
         let settled = apply_waiting(&context, &*self.shared.sink, self.lease.epoch, claim).await?;
-        self.report(&[], settled);
+        notices.log(&self.lease.partition);
+        self.report(&[], settled, claim.position, None);
         self.parent_retry = match settled.applied {
             0 => (self.parent_retry * 2).min(PARENT_RETRY_MAX),
             _ => PARENT_RETRY_MIN,
@@ -255,8 +332,10 @@ impl Shard<'_> {
             .acknowledge_through(&self.lease, through)
             .await?;
         self.step(Step::Acknowledged);
-        self.shared.store.trim(&self.lease, 0).await?;
+        let trimmed = self.shared.store.trim(&self.lease, 0).await?;
         self.step(Step::Trimmed);
+        let index = self.lease.partition.index;
+        self.shared.observer.trimmed(index, trimmed);
         Ok(())
     }
 
@@ -277,6 +356,7 @@ impl Shard<'_> {
         &'c self,
         catalog: &'c Catalog,
         on_step: &'c (dyn Fn(Step) + Send + Sync),
+        on_held: &'c (dyn Fn(&DeadLetter) + Send + Sync),
     ) -> Context<'c> {
         Context {
             shard: &self.lease.partition,
@@ -285,6 +365,7 @@ impl Shard<'_> {
             rules: &self.rules,
             now_ms: now_ms(),
             on_step,
+            on_held,
         }
     }
 
@@ -292,7 +373,28 @@ impl Shard<'_> {
         self.shared.observer.step(self.lease.partition.index, step);
     }
 
-    fn report(&self, settled_ids: &[EntryId], settled: Settled) {
+    /// Adapts batch size and number of shards at work to what a batch of so many entries took.
+    fn learn(&mut self, entries: usize, stopwatch: &Stopwatch) -> Pace {
+        let gate = &self.shared.gate;
+        let (took, answer) = (stopwatch.took(), stopwatch.answer());
+        self.size.learn(entries, took, answer);
+        gate.learn(entries as u64);
+        Pace {
+            batch_entries_max: self.size.entries(),
+            took,
+            answer,
+            shards_at_work: gate.at_work(),
+            shards_at_work_max: gate.limit(),
+        }
+    }
+
+    fn report(
+        &self,
+        settled_ids: &[EntryId],
+        settled: Settled,
+        through: EntryId,
+        pace: Option<Pace>,
+    ) {
         let shard = self.lease.partition.index;
         let now_ms = now_ms();
         let delays_ms = settled_ids.iter().map(|id| now_ms.saturating_sub(id.ms));
@@ -300,6 +402,8 @@ impl Shard<'_> {
             shard,
             settled,
             delays_ms: delays_ms.collect(),
+            through,
+            pace,
         };
         self.shared.observer.committed(&batch);
     }

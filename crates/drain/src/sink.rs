@@ -105,6 +105,9 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Creates or upgrades the drain's own tables. Several processes may do so at once.
     async fn prepare(&self) -> Result<()>;
 
+    /// Whether the database answers at all, however busy the sink is.
+    async fn ping(&self) -> Result<()>;
+
     /// Reads the catalog anew.
     async fn catalog(&self) -> Result<Arc<Catalog>>;
 
@@ -118,6 +121,11 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
 
     /// Begins a transaction. Dropped without a commit, it is rolled back.
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>>;
+
+    /// How many shards of a process may be at work at once: about as many as it has connections.
+    fn connections_max(&self) -> usize {
+        1
+    }
 
     /// The ledger of a stream, by shard; shards never claimed are absent.
     async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>>;

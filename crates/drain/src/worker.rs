@@ -9,19 +9,26 @@
 //! the leases are released, so that another worker takes over at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidegate_cluster::{Arrivals, Ownership};
 use tidegate_store::{Store, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::catalogs::Catalogs;
 use crate::error::{Error, Result};
+use crate::gate::Gate;
 use crate::observer::Observer;
 use crate::options::Options;
 use crate::outage::{Backoff, Outage};
+use crate::pace::InFlight;
 use crate::shard::{self, Shared};
 use crate::sink::Sink;
+
+/// How many shards are at work before the database's answers tell how many are right.
+const SHARDS_AT_WORK_FIRST: usize = 3;
 
 /// Drains the shards of one stream that this process gets to own.
 #[derive(Debug)]
@@ -41,7 +48,9 @@ impl Worker {
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         options.check()?;
+        let connections = sink.connections_max();
         let shared = Shared {
+            gate: Gate::new(InFlight::new(SHARDS_AT_WORK_FIRST, connections)),
             store,
             sink,
             options,
@@ -60,6 +69,26 @@ impl Worker {
     /// # Errors
     /// What waiting can't mend; the other shards have been given back then.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let observer = Arc::clone(&self.shared.observer);
+        let mut asked_at = None;
+        let mut work = Box::pin(self.work(shutdown.clone()));
+        let ended = loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                () = shutdown.cancelled(), if asked_at.is_none() => {
+                    asked_at = Some(Instant::now());
+                }
+            }
+        };
+        if let (Ok(()), Some(asked_at)) = (&ended, asked_at) {
+            let took = asked_at.elapsed();
+            info!(shutdown_ms = took.as_millis(), "stopped in order");
+            observer.stopped(took);
+        }
+        ended
+    }
+
+    async fn work(self, shutdown: CancellationToken) -> Result<()> {
         let Self { shared } = self;
         if !prepare(&shared, &shutdown).await? {
             return Ok(());
@@ -67,6 +96,7 @@ impl Worker {
         let options = tidegate_cluster::Options {
             stream: shared.options.stream.clone(),
             group: shared.options.group()?,
+            first_partition: 0,
             partitions: shared.options.partitions,
             lease_ttl: shared.options.lease_ttl,
             release_grace: shared.options.grace,
@@ -122,7 +152,10 @@ async fn prepare(shared: &Shared, shutdown: &CancellationToken) -> Result<bool> 
             }
             // A login that is refused at the start is a wrong setting, not an outage.
             Err(error @ Error::SinkRefused(_)) => return Err(error),
-            Err(error) if error.is_worth_waiting() => shared.outage.begins(&error),
+            Err(error) if error.is_worth_waiting() => {
+                shared.observer.failed(None, &error);
+                shared.outage.begins(&error);
+            }
             Err(error) => return Err(error),
         }
         tokio::select! {

@@ -58,6 +58,10 @@ pub enum Bound {
     /// Delete the oldest entries beyond about this many, read or not. What was dropped unread is
     /// logged, as far as the backend knows it.
     DropOldest(u64),
+    /// None: what was appended before, by its request id, is answered, and anything else refused
+    /// with [`Error::Sealed`](crate::Error). It asks a [sealed](crate::Store::seal) partition what
+    /// it knows.
+    Closed,
 }
 
 /// An entry that is in the log.
@@ -146,6 +150,7 @@ pub(crate) fn repeated(failure: Error) -> impl Fn() -> Error {
                 held,
                 high_water,
             } => full(partition, *held, *high_water),
+            Error::Sealed { partition } => sealed(partition),
             Error::NotDurable { id, reason } => Error::NotDurable {
                 id: *id,
                 reason: reason.clone(),
@@ -164,6 +169,13 @@ pub(crate) fn full(partition: &Partition, held: u64, high_water: u64) -> Error {
         partition: partition.clone(),
         held,
         high_water,
+    }
+}
+
+/// The refusal of a sealed partition.
+pub(crate) fn sealed(partition: &Partition) -> Error {
+    Error::Sealed {
+        partition: partition.clone(),
     }
 }
 

@@ -27,6 +27,13 @@ pub enum Error {
         /// How many the caller allows.
         high_water: u64,
     },
+    /// The partition takes nothing more, for ever: nothing was appended. Its stream has other
+    /// partitions now; ask which, and append there.
+    #[error("{partition} is sealed; the stream has other partitions now")]
+    Sealed {
+        /// The partition.
+        partition: Partition,
+    },
     /// The entry was appended, but is not known to be as durable as was asked. Appending it again
     /// adds it a second time, unless it has a request id.
     #[error("entry {id} was appended, but is not as durable as asked: {reason}")]

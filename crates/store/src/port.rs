@@ -58,7 +58,8 @@ pub struct Lag {
     pub appended: u64,
     /// Entries it holds now (appended and not trimmed).
     pub held: u64,
-    /// The newest entry ever appended; [`EntryId::ZERO`] where there was none.
+    /// The newest entry ever appended; [`EntryId::ZERO`] where there was none. Of a sealed
+    /// partition that holds none any more, a backend may not know it, and says how far the group is.
     pub last_id: EntryId,
     /// Everything up to here was delivered to the group.
     pub delivered_through: EntryId,
@@ -66,6 +67,8 @@ pub struct Lag {
     pub pending: u64,
     /// Held and not yet delivered to the group.
     pub undelivered: u64,
+    /// Whether the partition is [sealed](Store::seal).
+    pub is_sealed: bool,
 }
 
 /// A partitioned, durable log with consumer groups and leases.
@@ -220,6 +223,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         partition: &Partition,
         name: &str,
     ) -> Result<bool>;
+
+    /// Closes a partition of an app's stream for good, also to programs that are not Tidegate: each
+    /// later append to it fails with [`Error::Sealed`](crate::Error), and what it holds stays to be
+    /// read and trimmed. An append happens before the seal or not at all. Sealing again is harmless.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error) for a stream of another kind.
+    async fn seal(&self, partition: &Partition) -> Result<()>;
+
+    /// The groups that have a position in a partition, sorted by name.
+    async fn groups(&self, partition: &Partition) -> Result<Vec<GroupName>>;
 
     /// How far a group is in each of the partitions, in their order. An unknown stream or group
     /// has delivered nothing.

@@ -46,6 +46,11 @@ pub(crate) enum Kind {
     Control(GroupOf),
     /// What a group has parked.
     Parked(GroupOf),
+    /// The history of an app's stream's partitions.
+    Layout {
+        /// The stream's text, `app.stream`.
+        stream: Arc<str>,
+    },
 }
 
 /// A group of an app's stream.
@@ -161,10 +166,17 @@ impl StreamName {
 
     /// Where the members of a group announce that they come and go: partition 0 of this stream.
     /// Each entry has a `reason` (`join`, `leave` or `dead`) and `executor_ids` (a JSON list of
-    /// worker ids). Only an app's streams have one.
+    /// worker ids). Only an app's streams have one, and its leadership.
     #[must_use]
     pub fn control(&self, group: &GroupName) -> Option<Self> {
-        let of = self.group_of(group)?;
+        let of = match &self.kind {
+            // A stream's has one part more: a group that leads has no `.` in its name.
+            Kind::Leadership { app } => GroupOf {
+                stream: Arc::clone(app),
+                group: group.clone(),
+            },
+            _ => self.group_of(group)?,
+        };
         Some(Self {
             text: format!("__ctrl:{}.{group}", of.stream).into(),
             kind: Kind::Control(of),
@@ -200,6 +212,18 @@ impl StreamName {
         }
     }
 
+    /// Where it is kept which partitions the stream has and had: partition 0 of this stream. Only
+    /// an app's streams have one.
+    #[must_use]
+    pub fn layout(&self) -> Option<Self> {
+        matches!(self.kind, Kind::OfApp).then(|| Self {
+            text: format!("__layt:{self}").into(),
+            kind: Kind::Layout {
+                stream: Arc::clone(&self.text),
+            },
+        })
+    }
+
     /// The name as text, for people: streams of different kinds may share it.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -227,6 +251,7 @@ impl StreamName {
             Kind::Leadership { app } => Cow::Owned(format!("lead:{{{app}}}")),
             Kind::Control(of) => Cow::Owned(format!("ctrl:{{{}}}{}", of.stream, of.group)),
             Kind::Parked(of) => Cow::Owned(format!("park:{{{}}}{}", of.stream, of.group)),
+            Kind::Layout { stream } => Cow::Owned(format!("layt:{{{stream}}}")),
         }
     }
 
@@ -243,10 +268,25 @@ impl StreamName {
             Kind::Leadership { .. } if index != 0 => {
                 format!("{self} has one partition, 0, and not {index}")
             }
-            Kind::Control(_) | Kind::Parked(_) => format!("{self} has no owners"),
+            Kind::Control(_) | Kind::Parked(_) | Kind::Layout { .. } => {
+                format!("{self} has no owners")
+            }
             Kind::Sharded { .. } | Kind::OfApp | Kind::Leadership { .. } => return Ok(()),
         };
         Err(Error::Invalid(refusal))
+    }
+
+    /// Whether its partitions can be sealed: those of a drain belong to its producers.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], which says so.
+    pub(crate) fn check_sealable(&self) -> Result<()> {
+        match &self.kind {
+            Kind::OfApp => Ok(()),
+            _ => Err(Error::Invalid(format!(
+                "{self} is no app's stream: it can't be sealed"
+            ))),
+        }
     }
 
     /// The stream of what a group parks.
@@ -350,13 +390,14 @@ mod tests {
             StreamName::leadership("shop").unwrap(),
             control.unwrap(),
             parked.unwrap(),
+            of_app.layout().unwrap(),
             of_app,
         ]
         .map(|stream| stream.identity().into_owned())
         .into();
         identities.sort();
         identities.dedup();
-        assert_eq!(identities.len(), 9);
+        assert_eq!(identities.len(), 10);
     }
 
     #[test]
@@ -371,11 +412,13 @@ mod tests {
     }
 
     #[test]
-    fn only_an_apps_stream_has_a_control_stream() {
+    fn only_an_apps_stream_and_its_leadership_have_a_control_stream() {
         let group = GroupName::new("settle").unwrap();
-        for stream in [StreamName::new("a.b"), StreamName::leadership("a")] {
-            assert_eq!(stream.unwrap().control(&group), None);
-        }
+        assert_eq!(StreamName::new("a.b").unwrap().control(&group), None);
+        let leadership = StreamName::leadership("a").unwrap();
+        let control = leadership.control(&group).unwrap();
+        assert_eq!(control.as_str(), "__ctrl:a.settle");
+        assert_eq!(leadership.parked(&group), None);
     }
 
     #[test]

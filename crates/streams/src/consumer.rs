@@ -24,6 +24,7 @@ use crate::executor::Shared;
 use crate::metrics::Counts;
 use crate::parking::Parking;
 use crate::persist::persist;
+use crate::progression::Turn;
 use crate::quarantine::{self, Quarantine};
 use crate::serving::{Served, Serving};
 
@@ -38,6 +39,7 @@ pub(crate) const MARKS_PAUSE: Duration = Duration::from_millis(500);
 /// partition is handed back, so that this worker does not take it again.
 pub(crate) async fn run(
     shared: Arc<Shared>,
+    turn: Arc<Turn>,
     owned: OwnedLease,
     halt: CancellationToken,
 ) -> Result<()> {
@@ -45,6 +47,7 @@ pub(crate) async fn run(
     let consumer = Consumer {
         counts: shared.metrics.begin(&lease),
         shared: &shared,
+        turn,
         lease: lease.clone(),
         stop: owned.release_requested().clone(),
     };
@@ -71,6 +74,7 @@ pub(crate) async fn run(
 
 struct Consumer<'a> {
     shared: &'a Arc<Shared>,
+    turn: Arc<Turn>,
     lease: Arc<Lease>,
     stop: CancellationToken,
     counts: Arc<Counts>,
@@ -81,6 +85,10 @@ impl Consumer<'_> {
     async fn consume(&self) -> Result<()> {
         let (lease, store) = (&self.lease, &self.shared.store);
         debug!(partition = %lease.partition, epoch = %lease.epoch, "consuming");
+        if !self.turn.may_begin().await? {
+            debug!(partition = %lease.partition, "it is the turn of earlier partitions");
+            return Ok(());
+        }
         loop {
             if !self.wait_for_release().await? {
                 return Ok(());

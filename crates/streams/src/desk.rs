@@ -1,8 +1,8 @@
 //! The desk: where a person lists dead letters, sends them again, and discards them.
 //!
 //! ```text
-//! dead.<stream> ─► listed ─► retry: its entry is appended to its old partition ─┐
-//!                       └──► discard ───────────────────────────────────────────┴─► settled
+//! dead.<stream> ─► listed ─► retry: its entry is appended to its key's partition ┐
+//!                       └──► discard ────────────────────────────────────────────┴─► settled
 //! ```
 //!
 //! It owns the partition of dead letters through a lease, so that one command at a time is at
@@ -11,16 +11,20 @@
 //! dies between the two steps of a retry, the letter is still open, and retrying it again within
 //! a day appends nothing twice.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_store::{
-    AppendOptions, Entry, EntryId, Epoch, Fetch, GroupName, Lease, NewEntry, ReadLimit, Store,
-    WorkerId,
+    AppendOptions, Bound, Entry, EntryId, Epoch, Error as Failure, Fetch, Field, GroupName, Lease,
+    NewEntry, ReadLimit, Store, WorkerId,
 };
 use tokio::time::Instant;
 
 use crate::dead_letter::{DeadLetter, REPEAT_WINDOW, decode, stream_of};
+use crate::layout::Generation;
+use crate::record::Record;
+use crate::route::Route;
 use crate::spec::StreamSpec;
 use crate::{Error, Result};
 
@@ -44,6 +48,18 @@ pub struct Desk {
     store: Arc<dyn Store>,
     spec: StreamSpec,
     lease: Lease,
+    route: Route,
+    key_of: Option<KeyOf>,
+}
+
+/// Finds the key of a record in an entry's fields; none where it has none or can't be decoded.
+pub type KeyOf = fn(&[Field]) -> Option<String>;
+
+/// The [`KeyOf`] of a type of records.
+#[must_use]
+pub fn key_of<R: Record>(fields: &[Field]) -> Option<String> {
+    let record = R::decode(fields).ok()?;
+    record.partition_key().map(Cow::into_owned)
 }
 
 impl Desk {
@@ -65,10 +81,24 @@ impl Desk {
                 None => tokio::time::sleep(BUSY_PAUSE).await,
             }
         };
-        let desk = Self { store, spec, lease };
+        let route = Route::new(store.clone(), spec.name()?, spec.partitions);
+        let desk = Self {
+            store,
+            spec,
+            lease,
+            route,
+            key_of: None,
+        };
         // What has come since the last command becomes an open letter.
         while !desk.fetch(Fetch::New, PAGE).await?.is_empty() {}
         Ok(desk)
+    }
+
+    /// Lets entries be sent again whose partitions the stream has no more: their keys say where to.
+    #[must_use]
+    pub fn with_keys(self, key_of: KeyOf) -> Self {
+        let key_of = Some(key_of);
+        Self { key_of, ..self }
     }
 
     /// Up to `count` open letters after this one, the oldest first.
@@ -88,8 +118,9 @@ impl Desk {
     /// a letter that is not open is passed over.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the stream has no such partition any more, and the store's; the
-    /// letters before the one that failed have been retried.
+    /// [`Error::Invalid`] where the stream has no such partition any more and nobody knows the
+    /// [keys](Self::with_keys), and the store's; the letters before the one that failed have been
+    /// retried.
     pub async fn retry(&self, letters: &[EntryId]) -> Result<usize> {
         let mut retried = 0;
         for id in letters {
@@ -130,23 +161,68 @@ impl Desk {
     }
 
     async fn send_again(&self, letter: DeadLetter) -> Result<()> {
-        if letter.partition >= self.spec.partitions {
-            return Err(Error::Invalid(format!(
-                "dead letter {}: the stream has no partition {} any more",
-                letter.id, letter.partition
-            )));
+        let mut layout = self.route.layout().await?;
+        loop {
+            // A desk that died may have sent it already to a partition that is sealed since.
+            for generation in layout.former() {
+                let is_known = self.place(generation, &letter).is_ok();
+                if is_known && self.append(generation, &letter, Bound::Closed).await? {
+                    return Ok(());
+                }
+            }
+            if let Some(current) = layout.current()
+                && self.append(current, &letter, Bound::None).await?
+            {
+                return Ok(());
+            }
+            match self.route.newer(&layout, true).await? {
+                Some(newer) => layout = newer,
+                None => return Ok(()),
+            }
         }
-        let partition = self.spec.name()?.partition(letter.partition);
-        let entry =
-            NewEntry::new(partition, letter.fields).with_request_id(format!("retry:{}", letter.id));
+    }
+
+    /// Appends the entry of a letter to its partition in a generation, where that takes it or
+    /// knows it.
+    async fn append(
+        &self,
+        generation: &Generation,
+        letter: &DeadLetter,
+        bound: Bound,
+    ) -> Result<bool> {
+        let place = self.place(generation, letter)?;
+        let partition = self.spec.name()?.partition(place);
+        let entry = NewEntry::new(partition, letter.fields.clone())
+            .with_request_id(format!("retry:{}", letter.id));
         let options = AppendOptions {
             idempotence: Some(REPEAT_WINDOW),
+            bound,
             ..AppendOptions::default()
         };
         for appended in self.store.append_with(vec![entry], &options).await {
-            appended?;
+            match appended {
+                Err(Failure::Sealed { .. }) => return Ok(false),
+                appended => drop(appended?),
+            }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The partition in which it was, or that its key has in another generation.
+    fn place(&self, generation: &Generation, letter: &DeadLetter) -> Result<u32> {
+        if generation.indexes().contains(&letter.partition) {
+            return Ok(letter.partition);
+        }
+        let Some(key_of) = self.key_of else {
+            return Err(Error::Invalid(format!(
+                "dead letter {}: the stream has no partition {} any more, and what the key of the \
+                 entry is nobody has said",
+                letter.id, letter.partition
+            )));
+        };
+        // What has no key can be anywhere.
+        let key = key_of(&letter.fields).unwrap_or_else(|| letter.id.to_string());
+        Ok(generation.place(self.spec.hasher.hash_of(&key)))
     }
 
     async fn fetch(&self, fetch: Fetch, limit: ReadLimit) -> Result<Vec<Entry>> {

@@ -10,12 +10,15 @@
 //!
 //! * [`record`] is what a user sends and gets, and how it looks as an entry,
 //! * [`routing`] finds the partition of a record's key,
-//! * [`spec`] is what senders and readers of a stream agree on,
-//! * [`sender`] appends records, with the [`trace`] they belong to,
+//! * [`spec`] is what senders and readers of a stream agree on, [`layout`] which partitions it has
+//!   and had,
+//! * [`sender`] appends records, in `portions`, with the [`trace`] they belong to, along a `route`,
 //! * [`processor`] is the user's function, the stream it reads, and how; [`state`] is what the
 //!   application provides to it, and [`processor_options`] what the attribute `#[processor]` makes of
 //!   a function,
-//! * [`worker`] runs processors: an `executor` for each, a `consumer` for each owned partition,
+//! * [`worker`] runs processors: an `executor` for each, a `consumer` for each owned partition;
+//!   `progression` says which partitions it is the turn of,
+//! * [`mod@repartition`] changes the number of partitions, [`mod@backlog`] is what groups still have to do before,
 //! * `serving` is what a consumer does in the ordinary case: `fetch`, `acks`, `errand`, and
 //!   `persist` where the store is away,
 //! * `room` bounds what is read ahead; `lane` is what passes between a consumer and a function,
@@ -28,6 +31,7 @@
 //! * [`schedule`] runs functions at their times, beside the processors.
 
 mod acks;
+pub mod backlog;
 mod consumer;
 pub mod dead_letter;
 pub mod desk;
@@ -37,17 +41,22 @@ pub mod events;
 mod executor;
 mod fetch;
 mod lane;
+pub mod layout;
 pub mod metrics;
 pub mod middleware;
 pub mod parked;
 pub mod parking;
 mod persist;
 pub mod policy;
+mod portions;
 pub mod processor;
 pub mod processor_options;
+mod progression;
 pub mod quarantine;
 pub mod record;
+pub mod repartition;
 mod room;
+mod route;
 pub mod routing;
 mod runner;
 pub mod schedule;
@@ -61,12 +70,14 @@ pub mod worker;
 pub use desk::Desk;
 pub use error::{BoxError, Error};
 pub use events::{Event, Events};
+pub use layout::Layout;
 pub use metrics::Metrics;
 pub use middleware::Middleware;
 pub use policy::Policy;
 pub use processor::{Processor, Settings};
 pub use processor_options::{IntoProcessor, OnError, ProcessorOptions, RetryOptions, Running};
 pub use record::{Compression, Raw, Record};
+pub use repartition::Repartition;
 pub use routing::Hasher;
 pub use schedule::{Missed, Overlap, Schedule, ScheduledRun, When};
 pub use sender::{Outgoing, Sender};

@@ -212,7 +212,7 @@ mod tests {
             id: EntryId::new(ms, 0),
             fields: Vec::new(),
         };
-        let room = Room::new(&Budget::new(1 << 20), 10, 1 << 20, Arc::default());
+        let room = Room::new(&Budget::new(1 << 20, 1), 10, 1 << 20, Arc::default());
         let chunk = room.take(std::slice::from_ref(&entry));
         Held {
             parked,

@@ -161,7 +161,7 @@ impl Processor {
         &self.stream
     }
 
-    /// How many partitions the stream has.
+    /// How many partitions the stream gets when it is new.
     #[must_use]
     pub fn partitions(&self) -> u32 {
         self.partitions

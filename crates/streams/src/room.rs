@@ -8,10 +8,11 @@
 //!
 //! A partition holds at most two chunks' worth of entries and bytes, so that one is read while
 //! the other is worked on, and at most its share of the worker's budget. Shares are equal and
-//! nobody waits for anybody else's, so a stalled partition takes no room from the others. A chunk
-//! counts whole until its last entry is settled, because its entries share one buffer. The bound:
-//! a worker holds no more bytes of entries than its budget, and one entry more for each partition.
-//! If the process dies here, nothing is lost.
+//! nobody waits for anybody else's, so a stalled partition takes no room from the others. They are
+//! those of a worker that owns all partitions: what one of few has taken could not be taken back
+//! when more come. A chunk counts whole until its last entry is settled, because its entries share
+//! one buffer. The bound: a worker holds no more bytes of entries than its budget, and one entry
+//! more for each partition. If the process dies here, nothing is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,27 +26,22 @@ const ENTRY_OVERHEAD_BYTES: usize = 256;
 /// The bytes that all partitions of a worker may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    bytes: usize,
-    partitions: AtomicUsize,
+    /// What each of them may hold.
+    share: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: usize) -> Arc<Self> {
+    /// So many bytes for all partitions that a worker may come to own.
+    pub(crate) fn new(bytes: usize, partitions: usize) -> Arc<Self> {
         Arc::new(Self {
-            bytes,
-            partitions: AtomicUsize::new(0),
+            share: bytes / partitions.max(1),
         })
-    }
-
-    fn share(&self) -> usize {
-        self.bytes / self.partitions.load(Ordering::Relaxed).max(1)
     }
 }
 
 /// The room of one partition.
 #[derive(Debug)]
 pub(crate) struct Room {
-    budget: Arc<Budget>,
     entries_max: usize,
     bytes_max: usize,
     entries: AtomicUsize,
@@ -58,16 +54,14 @@ impl Room {
     /// Room for `entries_max` entries and `bytes_max` bytes, or less where the budget's share is
     /// smaller.
     pub(crate) fn new(
-        budget: &Arc<Budget>,
+        budget: &Budget,
         entries_max: usize,
         bytes_max: usize,
         changed: Arc<Notify>,
     ) -> Arc<Self> {
-        budget.partitions.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
-            budget: budget.clone(),
             entries_max,
-            bytes_max,
+            bytes_max: bytes_max.min(budget.share),
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             changed,
@@ -77,24 +71,20 @@ impl Room {
     /// How much may be read now; none while there is no room for another chunk. There always is
     /// when nothing is held, so that each partition goes on however small its share is.
     pub(crate) fn chunk_limit(&self) -> Option<ReadLimit> {
-        let limit = self.chunk();
         let (entries, bytes) = (
             self.entries.load(Ordering::Relaxed),
             self.bytes.load(Ordering::Relaxed),
         );
-        let has_room = entries == 0 || (entries <= limit.entries && bytes <= limit.bytes);
-        has_room.then_some(limit)
-    }
-
-    /// Half of what may be held.
-    fn chunk(&self) -> ReadLimit {
-        let bytes = self.bytes_max.min(self.budget.share()) / 2;
-        // The overhead counts as well, so that a crowd of tiny entries stays within the share.
-        let entries = (self.entries_max / 2).min(bytes / ENTRY_OVERHEAD_BYTES);
-        ReadLimit {
-            entries: entries.max(1),
+        let (entries_chunk, bytes_chunk) = (self.entries_max / 2, self.bytes_max / 2);
+        let has_room = entries == 0 || (entries <= entries_chunk && bytes <= bytes_chunk);
+        // A chunk is half of what may be held, and half of the chunk's bytes are for what entries
+        // cost besides their own.
+        let bytes = bytes_chunk / 2;
+        let limit = ReadLimit {
+            entries: entries_chunk.min(bytes / ENTRY_OVERHEAD_BYTES).max(1),
             bytes: bytes.max(1),
-        }
+        };
+        has_room.then_some(limit)
     }
 
     /// Counts what was read, until the last [`Chunk`] of it is dropped.
@@ -110,12 +100,6 @@ impl Room {
             entries: entries.len(),
             bytes,
         })
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.budget.partitions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -151,13 +135,13 @@ mod tests {
         vec![entry; count]
     }
 
-    fn room(budget: &Arc<Budget>, entries_max: usize) -> Arc<Room> {
+    fn room(budget: &Budget, entries_max: usize) -> Arc<Room> {
         Room::new(budget, entries_max, 1 << 20, Arc::default())
     }
 
     #[test]
     fn two_chunks_fit_and_a_third_waits_for_the_first() {
-        let room = room(&Budget::new(1 << 20), 10);
+        let room = room(&Budget::new(1 << 20, 1), 10);
         let first = room.take(&entries(5, 1));
         assert_eq!(room.chunk_limit().unwrap().entries, 5);
         let second = room.take(&entries(5, 1));
@@ -169,31 +153,37 @@ mod tests {
 
     #[test]
     fn partitions_share_the_budget_and_never_wait_for_one_another() {
-        let budget = Budget::new(1 << 20);
-        let rooms: Vec<_> = (0..1_000).map(|_| room(&budget, 1_000)).collect();
-        let mut held = Vec::new();
-        for room in &rooms {
-            while let Some(limit) = room.chunk_limit() {
-                // What the store brings: as many as fit, and the one that crosses the limit.
-                let count = (limit.bytes / 100 + 1).min(limit.entries);
-                held.push(room.take(&entries(count, 100)));
+        for entry_bytes in [1, 100, 300, 1_000, 10_000] {
+            for budget_bytes in [1 << 20, 16 << 20] {
+                let budget = Budget::new(budget_bytes, 1_000);
+                let mut held = Vec::new();
+                let mut rooms = Vec::new();
+                for _ in 0..1_000 {
+                    // The first one has read what it may before the last one comes.
+                    let room = room(&budget, 1_000);
+                    while let Some(limit) = room.chunk_limit() {
+                        // What the store brings: as many as fit, and the one that crosses the
+                        // limit.
+                        let count = (limit.bytes / entry_bytes + 1).min(limit.entries);
+                        held.push(room.take(&entries(count, entry_bytes)));
+                    }
+                    rooms.push(room);
+                }
+                let bytes: usize = rooms
+                    .iter()
+                    .map(|room| room.bytes.load(Ordering::Relaxed))
+                    .sum();
+                let one_each = 1_000 * (entry_bytes + ENTRY_OVERHEAD_BYTES);
+                assert!(bytes <= budget_bytes + one_each, "{entry_bytes}: {bytes}");
+                drop(held);
+                assert!(rooms.iter().all(|room| room.chunk_limit().is_some()));
             }
         }
-        let bytes: usize = rooms
-            .iter()
-            .map(|room| room.bytes.load(Ordering::Relaxed))
-            .sum();
-        assert!(
-            bytes <= (1 << 20) + 1_000 * (100 + ENTRY_OVERHEAD_BYTES),
-            "{bytes}"
-        );
-        drop(held);
-        assert!(rooms.iter().all(|room| room.chunk_limit().is_some()));
     }
 
     #[test]
     fn an_entry_larger_than_the_share_is_still_read() {
-        let room = room(&Budget::new(100), 10);
+        let room = room(&Budget::new(100, 1), 10);
         let limit = room.chunk_limit().unwrap();
         assert_eq!(limit.entries, 1);
         let held = room.take(&entries(1, 1_000));

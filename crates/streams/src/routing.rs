@@ -32,17 +32,20 @@ impl Hasher {
     /// ```
     #[must_use]
     pub fn partition_of(self, key_repr: &str, partitions: u32) -> u32 {
-        let rest = match self {
-            Self::Md5 => {
-                let digest: [u8; 16] = Md5::digest(key_repr.as_bytes()).into();
-                u128::from_be_bytes(digest).checked_rem(u128::from(partitions))
-            }
-            Self::Xxh64 => {
-                u128::from(xxh64(key_repr.as_bytes(), 0)).checked_rem(u128::from(partitions))
-            }
-        };
+        let rest = self.hash_of(key_repr).checked_rem(u128::from(partitions));
         // What is left of a division by a `u32` is one.
         rest.and_then(|rest| u32::try_from(rest).ok()).unwrap_or(0)
+    }
+
+    /// The number from which the partition of a key follows, whatever their number is.
+    pub(crate) fn hash_of(self, key_repr: &str) -> u128 {
+        match self {
+            Self::Md5 => {
+                let digest: [u8; 16] = Md5::digest(key_repr.as_bytes()).into();
+                u128::from_be_bytes(digest)
+            }
+            Self::Xxh64 => u128::from(xxh64(key_repr.as_bytes(), 0)),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all that send to a stream and read from it must agree on.
 //!
-//! A stream has no record of its own in the store: its partitions are what somebody appended to.
-//! So every program says the same things of it, and they stand together here.
+//! Every program says the same things of a stream, and they stand together here. Only the number of
+//! partitions is kept in the store, once there is a stream (see [`layout`](crate::layout)).
 
 use tidegate_store::{AppendOptions, Bound, StreamName};
 
@@ -23,8 +23,8 @@ pub struct StreamSpec {
     pub app: String,
     /// Its name within the application.
     pub stream: String,
-    /// How many partitions it has, 1 to [`PARTITIONS_MAX`]. Another number sends keys to other
-    /// partitions.
+    /// How many partitions it gets when it is new, 1 to [`PARTITIONS_MAX`]. A stream that is there
+    /// keeps the number that it has, whatever is said here; `stream repartition` changes it.
     pub partitions: u32,
     /// How many entries a partition may hold. What would exceed it is refused
     /// ([`Full`](tidegate_store::Error::Full)) until those that all groups have acknowledged are

@@ -17,7 +17,7 @@ use tidegate_store::{Store, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::executor::{self, Member, Shared, keep_first};
+use crate::executor::{self, Member, Shared, Sharing, keep_first};
 use crate::metrics::Metrics;
 use crate::processor::Processor;
 use crate::room::Budget;
@@ -34,8 +34,9 @@ pub struct Options {
     /// How long the partitions of a process that died stand still.
     pub lease_ttl: Duration,
     /// How many bytes of entries all partitions together have in memory at most, whatever the
-    /// processors' own settings allow: at least [`PREFETCH_BYTES_MIN`]. One entry for each
-    /// partition may come on top, so that each goes on.
+    /// processors' own settings allow: at least [`PREFETCH_BYTES_MIN`]. All partitions of its
+    /// processors have equal shares, whether it owns them or not, since it may come to. One entry
+    /// for each partition may come on top, so that each goes on.
     pub prefetch_bytes: usize,
 }
 
@@ -57,6 +58,7 @@ pub struct Worker {
     processors: Vec<Processor>,
     options: Options,
     metrics: Metrics,
+    arrivals: Arc<Arrivals>,
 }
 
 impl Worker {
@@ -92,6 +94,7 @@ impl Worker {
             processors,
             options,
             metrics: Metrics::default(),
+            arrivals: Arc::default(),
         })
     }
 
@@ -117,6 +120,13 @@ impl Worker {
         self.metrics.clone()
     }
 
+    /// Where whatever runs beside it on the same store can sleep until something arrives; only
+    /// while it runs is anybody woken.
+    #[must_use]
+    pub fn arrivals(&self) -> Arc<Arrivals> {
+        self.arrivals.clone()
+    }
+
     /// Processes until `shutdown`, then finishes what is in hand and gives the partitions back.
     ///
     /// # Errors
@@ -125,24 +135,26 @@ impl Worker {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         // A processor that halts stops the others; `shutdown` itself is the caller's.
         let stop = shutdown.child_token();
-        let arrivals = Arc::new(Arrivals::default());
+        let arrivals = self.arrivals;
         let arrivals_end = CancellationToken::new();
         let waiting = {
             let (store, arrivals, end) =
                 (self.store.clone(), arrivals.clone(), arrivals_end.clone());
             tokio::spawn(async move { arrivals.run(store, end).await })
         };
-        let budget = Budget::new(self.options.prefetch_bytes);
+        let partitions = self.processors.iter().map(|it| it.partitions as usize);
+        let budget = Budget::new(self.options.prefetch_bytes, partitions.sum());
         let member = Member {
             id: self.id,
             is_static: self.is_static,
         };
         let mut executors = JoinSet::new();
+        if self.processors.is_empty() {
+            // Who runs beside it may still sleep on its arrivals.
+            shutdown.cancelled().await;
+        }
         for processor in self.processors {
-            let options = tidegate_cluster::Options {
-                stream: processor.stream.clone(),
-                group: processor.name.clone(),
-                partitions: processor.partitions,
+            let sharing = Sharing {
                 lease_ttl: self.options.lease_ttl,
                 release_grace: processor.settings.grace + RELEASE_MARGIN,
             };
@@ -153,7 +165,7 @@ impl Worker {
                 budget: budget.clone(),
                 metrics: self.metrics.clone(),
             });
-            executors.spawn(executor::run(shared, member, options, stop.clone()));
+            executors.spawn(executor::run(shared, member, sharing, stop.clone()));
         }
         let mut failure = None;
         while let Some(ended) = executors.join_next().await {

@@ -84,6 +84,9 @@ pub enum Error {
         /// How many ports were tried.
         attempts: usize,
     },
+    /// A proxy has no port to listen on.
+    #[error("the proxy can't listen")]
+    Proxy(#[source] io::Error),
     /// A file or a directory could not be made, read or handed over to the server's user.
     #[error("{path}: the file or directory could not be prepared", path = path.display())]
     Filesystem {

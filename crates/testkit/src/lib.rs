@@ -12,12 +12,14 @@
 //!                              shell, which sees its standard input close, removes the directory
 //! ```
 //!
-//! Only what a handle itself started is ever signalled.
+//! Only what a handle itself started is ever signalled. What stands between a server and its clients
+//! can fail as well: see [`FaultProxy`].
 
 mod child;
 mod deadline;
 mod directory;
 mod error;
+mod fault_proxy;
 mod port;
 mod postgres;
 mod process;
@@ -28,6 +30,7 @@ mod spawner;
 
 pub use deadline::poll_until;
 pub use error::Error;
+pub use fault_proxy::{FaultProxy, Way};
 pub use postgres::{Database, PostgresBuilder, PostgresServer};
 pub use process::Process;
-pub use redis::{RedisBuilder, RedisCluster, RedisSentinel, RedisServer};
+pub use redis::{Distribution, RedisBuilder, RedisCluster, RedisSentinel, RedisServer, SlotMove};

@@ -1,4 +1,5 @@
-//! Where the servers' programs are: on the `PATH`, or where Debian hides PostgreSQL's.
+//! Where the servers' programs are: on the `PATH`, where Debian hides PostgreSQL's, or where the
+//! project's setup has put what Debian has not.
 
 use std::env;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +13,9 @@ const INSTALL_HINT: &str = "cargo xtask setup";
 /// Debian keeps one folder per major version here, outside of the `PATH`.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
+/// The setup's folders, one for each server that it fetches.
+const FETCHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/servers");
+
 /// Finds `program` on the `PATH`.
 pub(crate) fn find(program: &str) -> Result<PathBuf, Error> {
     on_path(program).ok_or_else(|| missing(program))
@@ -23,6 +27,16 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&path)
         .map(|folder| folder.join(program))
         .find(|file| is_executable(file))
+}
+
+/// Finds `program` in a folder of the servers that the project's setup fetches.
+pub(crate) fn find_fetched(folder: &str, program: &str) -> Result<PathBuf, Error> {
+    let file = Path::new(FETCHED).join(folder).join(program);
+    if is_executable(&file) {
+        Ok(file)
+    } else {
+        Err(missing(&format!("{folder}/{program}")))
+    }
 }
 
 /// Finds a folder that holds both `postgres` and `initdb`, so that their versions agree.
@@ -76,6 +90,14 @@ mod tests {
     fn a_missing_program_names_the_command_that_installs_it() {
         let error = find("no-such-program-anywhere").unwrap_err().to_string();
         assert!(error.contains("no-such-program-anywhere"), "{error}");
+        assert!(error.contains("cargo xtask setup"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_was_not_fetched_names_the_command_that_fetches_it() {
+        let error = find_fetched("valkey-0", "valkey-server").unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("valkey-0/valkey-server"), "{error}");
         assert!(error.contains("cargo xtask setup"), "{error}");
     }
 

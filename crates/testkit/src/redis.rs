@@ -6,21 +6,26 @@
 
 mod cluster;
 mod dialogue;
+mod distribution;
 mod sentinel;
+mod slot_move;
 mod tls;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 pub use self::cluster::RedisCluster;
+pub use self::distribution::Distribution;
 pub use self::sentinel::RedisSentinel;
+pub use self::slot_move::SlotMove;
 use self::tls::Certificates;
 use crate::directory::ServerDirectory;
 use crate::port::Port;
 use crate::server::{Kind, Server};
-use crate::{Error, program, spawner};
+use crate::{Error, spawner};
 
 /// A running Redis server; it is killed, and its directory removed, when the handle is dropped.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub struct RedisServer {
 pub struct RedisBuilder {
     aof: bool,
     tls: bool,
-    program: Option<PathBuf>,
+    distribution: Distribution,
     settings: Vec<(String, Vec<String>)>,
 }
 
@@ -62,6 +67,15 @@ impl RedisServer {
         Self::builder().start().await
     }
 
+    /// A server of another make or version.
+    #[must_use]
+    pub fn of(distribution: Distribution) -> RedisBuilder {
+        RedisBuilder {
+            distribution,
+            ..RedisBuilder::default()
+        }
+    }
+
     /// A server with other settings.
     #[must_use]
     pub fn builder() -> RedisBuilder {
@@ -88,6 +102,21 @@ impl RedisServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.server.port()
+    }
+
+    /// Deletes all data, so that the next of several tests that share the server begins anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] if the server does not do so.
+    pub async fn clear(&self) -> Result<(), Error> {
+        let cleared = dialogue::ask(self.port(), "FLUSHALL").await;
+        cleared.map_err(|refusal| Error::NotReady {
+            program: Redis::PROGRAM.to_owned(),
+            within: Duration::ZERO,
+            output: refusal.to_string(),
+        })?;
+        Ok(())
     }
 
     /// Ends the server in order (`SIGTERM`) and waits for its end.
@@ -169,13 +198,6 @@ impl RedisBuilder {
         self
     }
 
-    /// The server program, instead of the `redis-server` found on the `PATH`.
-    #[must_use]
-    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
-        self.program = Some(program.into());
-        self
-    }
-
     /// Any other setting of `redis.conf`; a later one overrides an earlier one.
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -187,12 +209,9 @@ impl RedisBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingProgram`] without `redis-server`; otherwise whatever prevented the start.
+    /// [`Error::MissingProgram`] without its program; otherwise whatever prevented the start.
     pub async fn start(self) -> Result<RedisServer, Error> {
-        let program = match &self.program {
-            Some(program) => program.clone(),
-            None => program::find("redis-server")?,
-        };
+        let program = self.distribution.program()?;
         let directory = ServerDirectory::create("tidegate-redis-", None)?;
         let tls = match self.tls {
             true => Some(Tls::prepare(&directory)?),

@@ -83,7 +83,8 @@ impl App {
     }
 
     /// A stream of records of the type `R`, with other settings than the defaults. All programs
-    /// that send to it or read from it must agree on them.
+    /// that send to it or read from it must agree on them; the number of partitions is that of a new
+    /// stream, and `stream repartition` changes it later.
     ///
     /// # Examples
     /// ```

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tidegate_store::{EntryId, Store};
+use tidegate_streams::desk::{KeyOf, key_of};
 use tidegate_streams::{BoxError, Record, Sender, StreamSpec};
 
 use crate::Error;
@@ -32,6 +33,11 @@ impl Registered {
     pub(crate) fn sender(&self, store: Arc<dyn Store>) -> Result<Box<dyn SendsJson>, Error> {
         self.records.sender(store, self.spec.clone())
     }
+
+    /// What finds the keys of its records.
+    pub(crate) fn key_of(&self) -> KeyOf {
+        self.records.key_of()
+    }
 }
 
 impl fmt::Debug for Registered {
@@ -50,6 +56,8 @@ pub(crate) trait SendsJson: Send + Sync {
 
 trait Records: Send + Sync {
     fn sender(&self, store: Arc<dyn Store>, spec: StreamSpec) -> Result<Box<dyn SendsJson>, Error>;
+
+    fn key_of(&self) -> KeyOf;
 }
 
 struct Typed<R>(PhantomData<fn() -> R>);
@@ -57,6 +65,10 @@ struct Typed<R>(PhantomData<fn() -> R>);
 impl<R: Record> Records for Typed<R> {
     fn sender(&self, store: Arc<dyn Store>, spec: StreamSpec) -> Result<Box<dyn SendsJson>, Error> {
         Ok(Box::new(JsonSender(Sender::<R>::new(store, spec)?)))
+    }
+
+    fn key_of(&self) -> KeyOf {
+        key_of::<R>
     }
 }
 

@@ -2,6 +2,8 @@
 //! and on Redis.
 
 #![cfg(test)]
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -106,6 +108,42 @@ async fn settles_sends_again_and_forgets(shop: Shop) {
 }
 
 #[tokio::test]
+async fn a_worker_tells_over_http_how_it_goes() {
+    let shop = Shop::new(None);
+    let refused = shop.run(&["worker", "--listen", "0.0.0.0:0"]);
+    let complained = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{complained}");
+    assert!(complained.contains("needs a token"), "{complained}");
+
+    let worker = shop.command(&["worker", "--listen", "127.0.0.1:0"]);
+    let mut worker = Process::spawn(&worker).expect("a worker");
+    let line = worker.wait_for_line(|line| line.contains("the console answers"), DEADLINE);
+    let line = line.await.expect("an address");
+    let (_, address) = line.rsplit_once("address=").expect("an address");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(address.trim()).expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    poll_until(DEADLINE, async || {
+        let metrics = get("/metrics");
+        let processed = metrics.lines().filter_map(|line| {
+            let counted = line.strip_prefix("tidegate_streams_events_processed_total{")?;
+            counted.rsplit_once(' ')?.1.parse::<u64>().ok()
+        });
+        processed.sum::<u64>() >= 900
+    })
+    .await
+    .expect("the orders are counted");
+    assert!(get("/health/ready").ends_with(r#"{"store":true}"#));
+    let status = worker.terminate(DEADLINE).await.expect("an end");
+    assert!(status.success(), "{status:?}: {:?}", worker.stderr());
+}
+
+#[tokio::test]
 async fn the_example_runs_on_the_embedded_store() {
     settles_sends_again_and_forgets(Shop::new(None)).await;
 }
@@ -160,4 +198,95 @@ async fn an_unknown_name_is_answered_with_the_known_ones() {
         let complained = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(complained.contains("it has: "), "{complained}");
     }
+}
+
+/// A file with orders of so many ids.
+fn orders(shop: &Shop, count: u32) -> String {
+    let line = |id| format!("{{\"order_id\":{id},\"amount\":5}}\n");
+    let lines: String = (1..=count).map(line).collect();
+    std::fs::write(shop.path().join("orders.jsonl"), lines).expect("written");
+    "orders.jsonl".to_owned()
+}
+
+fn steps(lines: &[Value]) -> Vec<&str> {
+    lines
+        .iter()
+        .filter_map(|line| line["step"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_stream_gets_other_partitions_while_it_is_used() {
+    let server = RedisServer::start().await.expect("Redis");
+    for shop in [Shop::new(None), Shop::new(Some(server.url()))] {
+        let file = orders(&shop, 200);
+        let send = || shop.lines(&["sendmany", "orders", &file, "--json"]);
+        send();
+        // Without a worker the old partitions stay as they are: the command is killed meanwhile.
+        let change = |partitions| {
+            [
+                "stream",
+                "repartition",
+                "orders",
+                "--partitions",
+                partitions,
+            ]
+        };
+        let begun = [change("4").as_slice(), &["--json"]].concat();
+        let mut command = Process::spawn(&shop.command(&begun)).expect("a command");
+        let waits = command.wait_for_line(|line| line.contains("catching up"), DEADLINE);
+        waits.await.expect("it waits for the processors");
+        command.kill().expect("killed");
+        send();
+        let mut worker = Process::spawn(&shop.command(&["worker"])).expect("a worker");
+        poll_until(DEADLINE, async || shop.open() == 0)
+            .await
+            .expect("old and new orders are settled");
+
+        let lines = shop.lines(&begun);
+        assert_eq!(steps(&lines).first(), Some(&"unchanged"), "{lines:?}");
+        assert_eq!(steps(&lines).last(), Some(&"done"), "{lines:?}");
+        send();
+        let lines = shop.lines(&[change("32").as_slice(), &["--json"]].concat());
+        assert_eq!(lines[0]["before"], 4);
+        assert_eq!(lines[0]["after"], 32);
+        assert_eq!(steps(&lines).last(), Some(&"done"), "{lines:?}");
+        send();
+        poll_until(DEADLINE, async || shop.open() == 0)
+            .await
+            .expect("all orders are settled");
+        let list = shop.lines(&["stream", "list", "--json"]);
+        assert_eq!(list[0]["partitions"], 32);
+        assert_eq!(
+            shop.lines(&["stream", "info", "orders", "--json"]).len(),
+            32
+        );
+        worker.terminate(DEADLINE).await.expect("an end");
+    }
+}
+
+#[tokio::test]
+async fn a_static_worker_keeps_its_partitions_over_a_restart() {
+    let server = RedisServer::start().await.expect("Redis");
+    let shop = Shop::new(Some(server.url()));
+    let id = tidegate_store::WorkerId::named("node-1").to_string();
+    let mut epochs = Vec::new();
+    for _ in 0..2 {
+        let arguments = ["worker", "--static-name", "node-1"];
+        let mut worker = Process::spawn(&shop.command(&arguments)).expect("a worker");
+        let mut rows = Vec::new();
+        let owned = poll_until(DEADLINE, async || {
+            rows = shop.lines(&["stream", "info", "orders", "--json"]);
+            let epoch = |row: &Value| row["epoch"].as_u64();
+            let is_new = |row: &Value| epoch(row) > epochs.last().copied();
+            rows.iter().all(|row| row["owner"] == *id && is_new(row))
+        });
+        owned.await.expect("it owns all partitions");
+        epochs.extend(rows.first().and_then(|row| row["epoch"].as_u64()));
+        worker.terminate(DEADLINE).await.expect("an end");
+        // They wait for it.
+        rows = shop.lines(&["stream", "info", "orders", "--json"]);
+        assert!(rows.iter().all(|row| row["owner"] == *id), "{rows:?}");
+    }
+    assert_eq!(epochs.len(), 2);
 }

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 8] = [
     &["tidegate-streams", "tidegate-tasks"],
     &["tidegate-drain"],
     &["tidegate-console"],
-    &["tidegate"],
+    &["tidegate", "tidegate-settings", "tidegate-traces"],
     &["tidegate-cli", "tidegate-gateway"],
 ];
 

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 
 use super::DrainArgs;
 use super::copy::CopyData;
+use super::delay::{Delay, DelayRun, RATES};
 use super::load;
 use super::payment::{CREATE, TABLE};
 use super::run::{Contestant, Run};
@@ -73,6 +74,27 @@ impl Contest {
             baseline: self.run(Contestant::Baseline, workload).await?,
             tidegate: self.run(Contestant::Tidegate, workload).await?,
         })
+    }
+
+    /// Measures the delay at each rate.
+    pub(super) async fn delays(&self) -> Result<Vec<Delay>> {
+        let Self { servers, args, .. } = self;
+        let mut delays = Vec::new();
+        for per_second in RATES.into_iter().filter(|_| args.delay_seconds > 0) {
+            eprintln!("delay at {per_second} operations/s");
+            servers.empty_redis().await?;
+            clear(&servers.postgres).await?;
+            let run = DelayRun {
+                per_second,
+                seconds: args.delay_seconds,
+                shards: args.shards,
+                connections: args.connections,
+                redis_url: servers.redis_url(),
+                postgres_url: servers.postgres_url(),
+            };
+            delays.push(run.spawn().await?);
+        }
+        Ok(delays)
     }
 
     async fn run(&self, contestant: Contestant, workload: Workload) -> Result<Usage> {

@@ -21,16 +21,9 @@ pub(super) async fn load(
     operations: u64,
     shards: u32,
 ) -> Result<()> {
-    let stream = StreamName::new(STREAM)?;
     let mut chunk = Vec::with_capacity(CHUNK);
     for place in 0..operations {
-        let operation = workload.operation(place);
-        let key = operation.key().partition_key();
-        let request_id = format!("req_{place:016x}");
-        chunk.push(NewEntry::new(
-            stream.partition(route::shard_of(&key, shards)),
-            envelope::fields(&request_id, &key, operation.to_json()?, SystemTime::now()),
-        ));
+        chunk.push(entry(workload, place, shards)?);
         if chunk.len() == CHUNK {
             store
                 .append(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)))
@@ -39,4 +32,15 @@ pub(super) async fn load(
     }
     store.append(chunk).await?;
     Ok(())
+}
+
+/// The entry of an operation, for the shard of its row.
+pub(super) fn entry(workload: Workload, place: u64, shards: u32) -> Result<NewEntry> {
+    let operation = workload.operation(place);
+    let key = operation.key().partition_key();
+    let request_id = format!("req_{place:016x}");
+    Ok(NewEntry::new(
+        StreamName::new(STREAM)?.partition(route::shard_of(&key, shards)),
+        envelope::fields(&request_id, &key, operation.to_json()?, SystemTime::now()),
+    ))
 }

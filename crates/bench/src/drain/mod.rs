@@ -11,6 +11,7 @@
 //! * [`load`] puts operations into the shards, [`copy`] rows straight into the table,
 //! * [`contest`] runs the contestants in turn and checks what each one left,
 //! * [`run`] is one run in its own process: of the [`limit`], of the [`baseline`], of [`tidegate`],
+//! * [`delay`] pushes at steady rates and measures how late each operation is committed,
 //! * [`report`] makes medians and ratios of it.
 //!
 //! The load is in Redis before a run begins. A run lasts until every operation is committed and
@@ -20,6 +21,7 @@
 mod baseline;
 mod contest;
 mod copy;
+mod delay;
 mod limit;
 mod load;
 mod payment;
@@ -30,6 +32,7 @@ mod workload;
 
 use clap::Args;
 
+pub(crate) use delay::{DelayRun, run_one as run_delay};
 pub(crate) use run::{Run, run_one};
 
 use crate::disk;
@@ -45,9 +48,9 @@ use workload::Workload;
 Examples:
   tidegate-bench drain
   tidegate-bench drain --operations 50000 --rounds 1
-  tidegate-bench drain --rounds 5 --batch 4000 --json
+  tidegate-bench drain --rounds 5 --json
 
-It starts its own Redis and PostgreSQL, and takes about two minutes with the defaults.
+It starts its own Redis and PostgreSQL, and takes about three minutes with the defaults.
 Only ratios within one run mean something: the servers and the measured program share the machine.")]
 pub(crate) struct DrainArgs {
     /// How many operations each run of Tidegate drains, and how many rows the limit copies.
@@ -71,7 +74,7 @@ pub(crate) struct DrainArgs {
     shards: u32,
 
     /// The most operations of one of Tidegate's transactions.
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    #[arg(long, value_name = "N", default_value_t = 4_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch: u32,
 
@@ -79,6 +82,12 @@ pub(crate) struct DrainArgs {
     #[arg(long, value_name = "N", default_value_t = 4)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
     connections: u32,
+
+    /// For how many seconds operations are pushed at each rate, to measure their delay; 0 for not
+    /// at all.
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    delay_seconds: u32,
 
     /// Print one JSON object.
     #[arg(long)]
@@ -114,7 +123,7 @@ pub(crate) async fn measure(args: &DrainArgs) -> Result<String> {
             rounds.push((workload, contest.round(workload).await?));
         }
     }
-    let report = Report::new(setting, &rounds);
+    let report = Report::new(setting, &rounds, contest.delays().await?);
     if args.json {
         Ok(serde_json::to_string(&report)?)
     } else {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::contest::Round;
+use super::delay::Delay;
 use super::workload::Workload;
 use crate::median::median;
 use crate::servers::ServerFacts;
@@ -40,6 +41,7 @@ pub(super) struct Report {
     setting: Setting,
     inserts: Comparison,
     mixed: Comparison,
+    delay: Vec<Delay>,
 }
 
 /// The contestants on one workload. The figures without a name are Tidegate's.
@@ -77,7 +79,7 @@ struct CpuMicros {
 
 impl Report {
     /// Sums up.
-    pub(super) fn new(setting: Setting, rounds: &[(Workload, Round)]) -> Self {
+    pub(super) fn new(setting: Setting, rounds: &[(Workload, Round)], delay: Vec<Delay>) -> Self {
         let of = |workload| {
             let rounds = rounds.iter().filter(|(of, _)| *of == workload);
             let rounds: Vec<Round> = rounds.map(|(_, round)| *round).collect();
@@ -88,6 +90,7 @@ impl Report {
             setting,
             inserts,
             mixed,
+            delay,
         }
     }
 
@@ -104,6 +107,12 @@ impl Report {
             ));
             lines.push(render(&comparison.rows(&self.setting)));
         }
+        if !self.delay.is_empty() {
+            lines.push(
+                "\nfrom the push of an operation to its commit, all of them inserts\n".to_owned(),
+            );
+            lines.push(render(&self.delay_rows()));
+        }
         let others = [&self.inserts, &self.mixed].map(Comparison::others_cores_max);
         let others = others.into_iter().fold(0.0, f64::max);
         if others > OTHERS_CORES_NOTED_ABOVE {
@@ -113,6 +122,33 @@ impl Report {
             ));
         }
         lines.join("\n")
+    }
+}
+
+impl Report {
+    fn delay_rows(&self) -> Vec<Vec<String>> {
+        let header = [
+            "pushed",
+            "operations",
+            "p50",
+            "p99",
+            "longest",
+            "operations per commit",
+        ];
+        let row = |delay: &Delay| {
+            vec![
+                format!("{}/s", thousands(delay.pushed_per_second)),
+                thousands(delay.operations as f64),
+                format!("{:.1} ms", delay.p50_ms),
+                format!("{:.1} ms", delay.p99_ms),
+                format!("{:.1} ms", delay.max_ms),
+                format!("{:.1}", delay.batch_mean),
+            ]
+        };
+        let header = header.map(str::to_owned).to_vec();
+        std::iter::once(header)
+            .chain(self.delay.iter().map(row))
+            .collect()
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! fill the partitions once ─► each reader in turn, with a group of its own ─┐
-//! an empty stream ─► each sender in turn ───────────────────────────────────┴─► report
+//! an empty stream ─► each sender in turn ───────────────────────────────────┼─► report
+//! whole workers ─► one is ended; one stalls ────────────────────────────────┘
 //! ```
 //!
 //! In the order of the flow:
@@ -12,6 +13,8 @@
 //!   with the client that the store uses,
 //! * [`processing`] and [`sending`] are ours,
 //! * [`run`] is one run in its own process,
+//! * [`workers`] are whole workers in processes of their own: how soon one takes over from another,
+//!   and what memory one takes that doesn't go on,
 //! * [`report`] makes medians and ratios of it.
 //!
 //! Every reader must see every event once, and every sender append all of them: a fast wrong run
@@ -23,6 +26,7 @@ mod raw;
 mod report;
 mod run;
 mod sending;
+mod workers;
 
 use clap::Args;
 use rustis::client::Client;
@@ -30,9 +34,10 @@ use rustis::resp::cmd;
 use tidegate_testkit::RedisServer;
 
 pub(crate) use run::{Run, run_one};
+pub(crate) use workers::{Job, run_worker};
 
 use crate::error::{Error, Result};
-use crate::usage::Processes;
+use crate::usage::{Processes, Usage};
 use report::{Report, Setting};
 use run::Contestant;
 
@@ -48,7 +53,8 @@ Examples:
   tidegate-bench streams --events 100000 --rounds 3
   tidegate-bench streams --rounds 7 --json
 
-It starts its own Redis, and takes about two minutes with the defaults.
+It starts its own Redis, and takes about four minutes with the defaults. Takeovers are measured
+in ten rounds at least.
 Only ratios within one run mean something: the server and the measured program share the machine.")]
 pub(crate) struct StreamsArgs {
     /// How many events each run reads or sends.
@@ -98,25 +104,45 @@ pub(crate) async fn measure(args: &StreamsArgs) -> Result<String> {
         count: args.count,
         record_bytes: order::mean_bytes(args.events)?,
     };
+    let usages = contest(args, &server.url(), &client, redis).await?;
+    empty(&client).await?;
+    let rounds = args.rounds.max(workers::ROUNDS_MIN);
+    let takeovers = Box::pin(workers::measure_takeovers(&server.url(), rounds)).await?;
+    empty(&client).await?;
+    let stalled = Box::pin(workers::measure_stalled(&server.url())).await?;
+    let report = Report::new(setting, &usages, takeovers, stalled);
+    if args.json {
+        Ok(serde_json::to_string(&report)?)
+    } else {
+        Ok(report.to_text())
+    }
+}
+
+/// Lets everybody run, in turn.
+async fn contest(
+    args: &StreamsArgs,
+    redis_url: &str,
+    client: &Client,
+    redis: u32,
+) -> Result<Vec<(Contestant, Usage)>> {
     let run = |contestant, round| Run {
         contestant,
         round,
         events: args.events,
         partitions: args.partitions,
         count: args.count,
-        redis_url: server.url(),
+        redis_url: redis_url.to_owned(),
         processes: Processes {
             postmaster: None,
             redis,
         },
     };
-
     let mut usages = Vec::new();
     for round in 1..=args.rounds {
         // Senders first: what the last of them leaves is what the readers read.
         for contestant in Contestant::SENDERS.into_iter().chain(Contestant::READERS) {
             if Contestant::SENDERS.contains(&contestant) {
-                client.send::<()>(cmd("FLUSHALL").arg("SYNC"), None).await?;
+                empty(client).await?;
             }
             let usage = run(contestant, round).spawn().await?;
             eprintln!(
@@ -128,10 +154,9 @@ pub(crate) async fn measure(args: &StreamsArgs) -> Result<String> {
             usages.push((contestant, usage));
         }
     }
-    let report = Report::new(setting, &usages);
-    if args.json {
-        Ok(serde_json::to_string(&report)?)
-    } else {
-        Ok(report.to_text())
-    }
+    Ok(usages)
+}
+
+async fn empty(client: &Client) -> Result<()> {
+    Ok(client.send::<()>(cmd("FLUSHALL").arg("SYNC"), None).await?)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::run::Contestant;
+use super::workers::{Ended, Stalled, Takeovers};
 use crate::median::median;
 use crate::table::{render, thousands};
 use crate::usage::Usage;
@@ -33,6 +34,10 @@ pub(super) struct Report {
     /// limits.
     #[serde(flatten)]
     figures: BTreeMap<&'static str, Figures>,
+    /// How long partitions stand still when their owner ends.
+    takeover: Takeovers,
+    /// The memory of a worker whose processor doesn't go on.
+    stalled: Stalled,
 }
 
 /// Medians of one contestant.
@@ -59,7 +64,12 @@ const RATIOS: [(Contestant, &str, Contestant); 6] = [
 
 impl Report {
     /// Sums up.
-    pub(super) fn new(setting: Setting, usages: &[(Contestant, Usage)]) -> Self {
+    pub(super) fn new(
+        setting: Setting,
+        usages: &[(Contestant, Usage)],
+        takeover: Takeovers,
+        stalled: Stalled,
+    ) -> Self {
         let events = setting.events as f64;
         let of = |contestant: Contestant, figure: &dyn Fn(&Usage) -> f64| -> Vec<f64> {
             let own = usages.iter().filter(|(of, _)| *of == contestant);
@@ -82,6 +92,8 @@ impl Report {
         Self {
             setting,
             figures: figures.into(),
+            takeover,
+            stalled,
         }
     }
 
@@ -138,6 +150,88 @@ impl Report {
                  little: measure again on a quiet machine."
             ));
         }
+        lines.push(self.takeover.to_text());
+        lines.push(self.stalled.to_text());
         lines.join("\n")
     }
+}
+
+impl Takeovers {
+    fn to_text(&self) -> String {
+        let header = [
+            "takeover",
+            "first partition: median",
+            "longest",
+            "all: median",
+            "longest",
+            "limit",
+        ];
+        let row = |what: &str, ended: &Ended, limit: &str| {
+            let Ended {
+                limit_ms,
+                is_within,
+                first_partition: first,
+                all_partitions: all,
+            } = ended;
+            let verdict = if *is_within { "" } else { ": MISSED" };
+            vec![
+                what.to_owned(),
+                in_ms(first.median_ms),
+                in_ms(first.longest_ms),
+                in_ms(all.median_ms),
+                in_ms(all.longest_ms),
+                format!("{limit} {}{verdict}", in_ms(*limit_ms)),
+            ]
+        };
+        let rows = [
+            header.map(str::to_owned).to_vec(),
+            row("after SIGTERM", &self.sigterm, "median of all <"),
+            row("after SIGKILL", &self.sigkill, "longest of all ≤"),
+        ];
+        format!(
+            "\nTwo workers, {} partitions, a lease of {}; one worker is ended while events flow, \
+             {} times each: until the other has processed a first event\n\n{}",
+            self.partitions,
+            in_ms(self.lease_ms),
+            self.sigterm.all_partitions.rounds_ms.len(),
+            render(&rows)
+        )
+    }
+}
+
+impl Stalled {
+    fn to_text(&self) -> String {
+        let Self {
+            partitions,
+            entry_bytes,
+            sent,
+            read_ahead,
+            idle_peak_bytes,
+            peak_bytes,
+            bound_bytes,
+            is_within,
+        } = self;
+        let more = peak_bytes.saturating_sub(*idle_peak_bytes);
+        let verdict = if *is_within { "within" } else { "MISSED:" };
+        format!(
+            "\nA worker with {} partitions that hold {} entries of {entry_bytes} bytes, whose \
+             processor never asks for a second event:\n{} read ahead; peak memory {}, of which {} \
+             without entries, so {} for them: {verdict} the bound of {}",
+            thousands(f64::from(*partitions)),
+            thousands(*sent as f64),
+            thousands(*read_ahead as f64),
+            in_mib(*peak_bytes),
+            in_mib(*idle_peak_bytes),
+            in_mib(more),
+            in_mib(*bound_bytes),
+        )
+    }
+}
+
+fn in_ms(ms: f64) -> String {
+    format!("{} ms", thousands(ms))
+}
+
+fn in_mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

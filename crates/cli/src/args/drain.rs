@@ -1,11 +1,24 @@
 //! The arguments of `tidegate drain`.
 
+use std::net::SocketAddr;
+
 use clap::{Args, Subcommand, ValueEnum};
 use tidegate_drain::dead_letter::LetterId;
 use tidegate_drain::held::HeldState;
 
 /// The most dead letters that one list shows.
 const LIST_LIMIT_MAX: i64 = 1_000_000;
+
+/// The drain, and whose.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// Only this tenant of the configuration; without it `run` and `status` take all of them.
+    #[arg(long, global = true, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+
+    #[command(subcommand)]
+    pub(crate) command: DrainCommand,
+}
 
 /// What is to be done with the drain.
 #[derive(Debug, Subcommand)]
@@ -100,6 +113,10 @@ Examples:
   tidegate drain run --once              until nothing is left, then exit
   tidegate drain run --json              one JSON line for each committed batch
   tidegate drain run --hyperswitch-config config/drainer.toml
+  tidegate drain run --listen 127.0.0.1:9000
+
+With --listen, GET /health, /health/ready and /metrics (Prometheus) answer there. An address that
+other machines can reach needs a token: console.token, or TIDEGATE__CONSOLE__TOKEN.
 
 Several processes may run at once: they share the shards. SIGTERM and SIGINT (Ctrl-C) finish the
 batches in flight and give the shards back; a second signal exits at once, and loses nothing
@@ -112,6 +129,10 @@ pub(crate) struct RunArgs {
     /// Print a JSON line for each committed batch, and a summary as the last line.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Tell over HTTP how it goes: health, readiness and metrics. Overrides console.listen.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// Which shards to show.

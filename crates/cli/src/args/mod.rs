@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use drain::{DeadCommand, DrainCommand, LetterState, RunArgs, SendArgs, StatusArgs};
+pub(crate) use drain::{
+    DeadCommand, DrainArgs, DrainCommand, LetterState, RunArgs, SendArgs, StatusArgs,
+};
 pub(crate) use log::{LogArgs, LogFormat};
 
 /// Shown at the end of `tidegate --help`.
@@ -55,8 +57,7 @@ pub(crate) enum Command {
     Demo(DemoArgs),
 
     /// Send operations to a stream, write them to a database, and look after them.
-    #[command(subcommand)]
-    Drain(DrainCommand),
+    Drain(DrainArgs),
 
     /// Check or show the configuration.
     #[command(subcommand)]

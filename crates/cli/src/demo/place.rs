@@ -146,7 +146,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config;
 
     #[test]
     fn a_directory_with_something_in_it_is_refused() {
@@ -171,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let place = Place::take(Some(&dir.path().join("new"))).expect("a place");
         place.furnish().expect("furnished");
-        let config = Config::load(Some(&place.dir().join(CONFIG)), None).expect("valid");
+        let config = config::load(Some(&place.dir().join(CONFIG)), None).expect("valid");
         assert_eq!(
             config.settings.drain,
             place.settings().expect("settings").drain

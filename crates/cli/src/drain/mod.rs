@@ -20,14 +20,25 @@ mod verify;
 
 use std::process::ExitCode;
 
-use crate::args::DrainCommand;
+use crate::args::{DrainArgs, DrainCommand};
 use crate::config::Settings;
+use crate::tenant;
 
-/// Runs a command of the drain.
+/// Runs a command of the drain. `run` and `status` are for all tenants unless one is named, the
+/// others for one.
 ///
 /// # Errors
 /// What kept the command from its answer. An answer that isn't good is an exit code.
-pub(crate) async fn run(command: &DrainCommand, settings: &Settings) -> miette::Result<ExitCode> {
+pub(crate) async fn run(args: &DrainArgs, settings: &Settings) -> miette::Result<ExitCode> {
+    let tenant = args.tenant.as_deref();
+    match &args.command {
+        DrainCommand::Run(args) => run::run(args, &tenant::some(settings, tenant)?).await,
+        DrainCommand::Status(args) => status::run(args, &tenant::some(settings, tenant)?).await,
+        command => of_one(command, &tenant::one(settings, tenant)?).await,
+    }
+}
+
+async fn of_one(command: &DrainCommand, settings: &Settings) -> miette::Result<ExitCode> {
     match command {
         DrainCommand::Send(args) => send::run(args, settings).await,
         DrainCommand::Run(args) => run::run(args, settings).await,

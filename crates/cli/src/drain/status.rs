@@ -2,39 +2,73 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tidegate_drain::status::{ShardStatus, status};
 
 use crate::args::StatusArgs;
 use crate::config::Settings;
 use crate::output::{self, count};
 use crate::table::{Column, Table};
-use crate::{connect, failure};
+use crate::{connect, failure, tenant};
 
 /// As many characters of a worker's id tell the workers of a stream apart.
 const OWNER_LENGTH: usize = 8;
 
-/// Prints where the shards are.
+/// Prints where the shards are, by tenant where there are some. One that can't be asked hides no
+/// other; it is named, and makes the exit code 1.
 ///
 /// # Errors
-/// Those of the store and the sink.
+/// Those of the store and the sink, without tenants.
 pub(crate) async fn run(args: &StatusArgs, settings: &Settings) -> miette::Result<ExitCode> {
-    let store = connect::store(settings).await?;
-    let sink = connect::prepared_sink(settings).await?;
-    let shards = status(&*store, &*sink, &settings.drain)
-        .await
-        .map_err(failure::drain)?;
-    if args.json {
-        let object = json!({
-            "stream": settings.drain.stream.as_str(),
-            "totals": Totals::of(&shards).to_json(),
-            "shards": shards.iter().map(shard_json).collect::<Vec<_>>(),
-        });
-        output::print_json(&object)?;
+    if settings.tenants.is_empty() {
+        let shards = ask(settings).await?;
+        match args.json {
+            true => output::print_json(&to_json(&shards, settings))?,
+            false => output::print(&text(&shards, args.all, settings))?,
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    output::print(&text(&shards, args.all, settings))?;
-    Ok(ExitCode::SUCCESS)
+    let mut code = ExitCode::SUCCESS;
+    let (mut object, mut texts) = (Map::new(), Vec::new());
+    for (id, settings) in tenant::each(settings)? {
+        let id = id.unwrap_or_default();
+        let (value, shown) = match ask(&settings).await {
+            Ok(shards) => (
+                to_json(&shards, &settings),
+                text(&shards, args.all, &settings),
+            ),
+            Err(error) => {
+                code = ExitCode::FAILURE;
+                let error = error.to_string();
+                (
+                    json!({ "error": error }),
+                    format!("It can't be asked: {error}\n"),
+                )
+            }
+        };
+        object.insert(id.clone(), value);
+        texts.push(format!("Tenant {id}:\n{shown}"));
+    }
+    match args.json {
+        true => output::print_json(&json!({ "tenants": object }))?,
+        false => output::print(&texts.join("\n"))?,
+    }
+    Ok(code)
+}
+
+async fn ask(settings: &Settings) -> miette::Result<Vec<ShardStatus>> {
+    let store = connect::store(settings).await?;
+    let sink = connect::prepared_sink(settings).await?;
+    let asked = status(&*store, &*sink, &settings.drain).await;
+    asked.map_err(failure::drain)
+}
+
+fn to_json(shards: &[ShardStatus], settings: &Settings) -> Value {
+    json!({
+        "stream": settings.drain.stream.as_str(),
+        "totals": Totals::of(shards).to_json(),
+        "shards": shards.iter().map(shard_json).collect::<Vec<_>>(),
+    })
 }
 
 fn text(shards: &[ShardStatus], all: bool, settings: &Settings) -> String {

@@ -7,6 +7,7 @@
 )]
 
 mod configuration;
+mod console;
 mod dead_letters;
 mod hyperswitch;
 mod program;

@@ -27,20 +27,20 @@ impl Claims {
             mut workers,
             holders,
         } = view;
-        for (index, holder) in (0..).zip(&holders) {
+        for (index, holder) in (self.first..).zip(&holders) {
             self.notice_successor(index, *holder);
         }
         // This worker is alive, even if its last beat is too old for the list.
         workers.push(self.worker);
         workers.sort_unstable();
         workers.dedup();
-        let known: Vec<Option<WorkerId>> = (0..)
+        let known: Vec<Option<WorkerId>> = (self.first..)
             .zip(&holders)
             .map(|(index, seen)| self.holder(index, *seen))
             .collect();
         let targets = assign(&workers, &known);
         let mut settled = true;
-        for (index, (target, seen)) in (0..).zip(targets.into_iter().zip(holders)) {
+        for (index, (target, seen)) in (self.first..).zip(targets.into_iter().zip(holders)) {
             settled &= self.pursue(index, target, seen);
         }
         settled

@@ -243,6 +243,14 @@ impl Store for MemoryStore {
         Err(not_asked("ownership marks nothing"))
     }
 
+    async fn seal(&self, _: &Partition) -> Result<()> {
+        Err(not_asked("ownership seals nothing"))
+    }
+
+    async fn groups(&self, _: &Partition) -> Result<Vec<GroupName>> {
+        Err(not_asked("ownership asks for no groups"))
+    }
+
     async fn lag(&self, _: &GroupName, _: &[Partition]) -> Result<Vec<Lag>> {
         Err(not_asked("ownership measures no lag"))
     }

@@ -101,6 +101,7 @@ impl Team {
         let options = Options {
             stream: StreamName::new("orders").expect("a valid name"),
             group: GroupName::new("drain").expect("a valid name"),
+            first_partition: 0,
             partitions: PARTITIONS,
             lease_ttl,
             release_grace: lease_ttl * 4,

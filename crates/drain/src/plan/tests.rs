@@ -34,6 +34,7 @@ fn table(name: &str, rank: u32, is_ordered: bool) -> Table {
         cell_type: "int8".to_owned(),
         is_not_null: name == "id",
         absent: Absent::Null,
+        replaced: crate::catalog::Replaced::Seen,
         codec: Arc::new(Verbatim),
     };
     Table {

@@ -48,14 +48,18 @@ use self::transaction::PostgresTransaction;
 use crate::catalog::Catalog;
 use crate::dead_letter::{DeadLetterFilter, StoredLetter};
 use crate::error::Result;
+use crate::fold::fold;
 use crate::plan::plan;
 use crate::sink::{Claim, LedgerRow, Sink, SinkTransaction, Unit};
 
 /// A PostgreSQL database as the drain's target.
 pub struct PostgresSink {
     pool: Pool,
+    /// One connection more, so that a busy pool isn't taken for a silent database.
+    probe: Pool,
     schema: Option<String>,
     description: String,
+    may_fold: bool,
     /// Replaced whenever the catalog is read.
     quirks: RwLock<Arc<Quirks>>,
 }
@@ -72,9 +76,18 @@ impl PostgresSink {
     )]
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self> {
         let (pool, config) = pool::open(url, &options)?;
+        let (probe, _) = pool::open(
+            url,
+            &PostgresOptions {
+                connections_max: 1,
+                ..options.clone()
+            },
+        )?;
         Ok(Self {
             pool,
+            probe,
             schema: options.schema,
+            may_fold: options.may_fold,
             description: pool::describe(&config),
             quirks: RwLock::default(),
         })
@@ -103,6 +116,10 @@ impl Sink for PostgresSink {
         schema::prepare(Session::begin(&self.pool).await?).await
     }
 
+    async fn ping(&self) -> Result<()> {
+        Session::begin(&self.probe).await?.commit().await
+    }
+
     async fn catalog(&self) -> Result<Arc<Catalog>> {
         let session = Session::begin(&self.pool).await?;
         let (catalog, quirks) = catalog::read(session, self.schema.as_deref()).await?;
@@ -118,7 +135,12 @@ impl Sink for PostgresSink {
 
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {
         let session = Session::begin(&self.pool).await?;
-        Ok(Box::new(PostgresTransaction::new(session, self.quirks())))
+        let transaction = PostgresTransaction::new(session, self.quirks(), self.may_fold);
+        Ok(Box::new(transaction))
+    }
+
+    fn connections_max(&self) -> usize {
+        self.pool.status().max_size
     }
 
     async fn ledger(&self, stream: &StreamName) -> Result<Vec<LedgerRow>> {
@@ -141,7 +163,12 @@ impl Sink for PostgresSink {
 
     fn explain(&self, units: &[Unit]) -> Vec<String> {
         let quirks = self.quirks();
-        let steps = plan(units.iter().flat_map(|unit| &unit.changes));
+        let changes = units.iter().flat_map(|unit| &unit.changes);
+        let folded = self.may_fold.then(|| fold(changes.clone())).flatten();
+        let steps = match &folded {
+            Some(folded) => plan(folded.iter().map(AsRef::as_ref)),
+            None => plan(changes),
+        };
         let show = |step: &crate::plan::Step<'_>| {
             let sql = statement::text(step.shape()?, method::choose(step, &quirks));
             Some(format!("{sql} -- {} rows", step.changes.len()))

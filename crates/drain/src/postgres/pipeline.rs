@@ -3,11 +3,17 @@
 //! The server runs them in the order in which they were sent. When one fails, the transaction is
 //! aborted and all later ones fail because of it, so the first error is the one to believe.
 //!
+//! The driver reads no further while an answer has pieces that nobody takes. So whoever awaits
+//! something else on the connection does it [`beside`](Pipeline::beside) the pipeline, which takes
+//! the answers meanwhile; otherwise both would wait for ever.
+//!
 //! It must be used inside of a transaction that is known to have begun: outside of one, each
 //! request would be a transaction of its own.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use futures::poll;
 
@@ -58,10 +64,36 @@ impl<'a> Pipeline<'a> {
         let mut answer: Answer<'a> = Box::pin(answer);
         // The first poll of the driver's futures puts the request into the connection's queue.
         let sent = match poll!(&mut answer) {
-            std::task::Poll::Ready(answer) => Sent::Answered(answer),
-            std::task::Poll::Pending => Sent::Awaited(answer),
+            Poll::Ready(answer) => Sent::Answered(answer),
+            Poll::Pending => Sent::Awaited(answer),
         };
         self.sent.push_back((request, sent));
+    }
+
+    /// Awaits something else on the same connection, and takes the answers that come meanwhile.
+    pub(super) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        poll_fn(|context| {
+            let output = other.as_mut().poll(context);
+            if output.is_pending() {
+                self.take_answers(context);
+            }
+            output
+        })
+        .await
+    }
+
+    /// Takes what is answered by now. The server answers in order, so the first request without an
+    /// answer is the one whose pieces come next.
+    fn take_answers(&mut self, context: &mut Context<'_>) {
+        for (_, sent) in &mut self.sent {
+            if let Sent::Awaited(answer) = sent {
+                match answer.as_mut().poll(context) {
+                    Poll::Ready(answer) => *sent = Sent::Answered(answer),
+                    Poll::Pending => return,
+                }
+            }
+        }
     }
 
     /// Whether steps are on their way.
@@ -96,5 +128,33 @@ impl<'a> Pipeline<'a> {
             }
         }
         first_error.map_or(Ok(answers), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::channel::oneshot;
+
+    use super::*;
+
+    /// A driver that hands out no other answer before the first one is taken.
+    #[test]
+    fn answers_are_taken_while_something_else_is_awaited() {
+        let (piece, first) = oneshot::channel::<u64>();
+        let (taken, second) = oneshot::channel::<u64>();
+        let mut pipeline = Pipeline::default();
+        let answer = async move {
+            let rows = first.await.unwrap_or(0);
+            taken.send(rows).ok();
+            Ok(rows)
+        };
+        let sent = pipeline.send(Request::Frame, answer).now_or_never();
+        assert!(sent.is_some(), "sending waits for nothing");
+        piece.send(1).ok();
+        let other = pipeline.beside(second).now_or_never();
+        assert_eq!(other, Some(Ok(1)));
+        let answers = pipeline.settle().now_or_never();
+        assert!(answers.is_some_and(|answers| answers.is_ok()));
     }
 }

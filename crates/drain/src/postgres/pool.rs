@@ -23,6 +23,9 @@ pub struct PostgresOptions {
     /// The schema of tables that are named without one; where it is absent, the first schema in
     /// the login's search path.
     pub schema: Option<String>,
+    /// Whether several changes of one row may be written as one where the tables allow it. Who
+    /// reads the database's log (logical replication) then sees fewer states of a row.
+    pub may_fold: bool,
     /// How long a connection attempt may take, and how long is waited for a free connection.
     pub connect_timeout: Duration,
     /// After which time a statement is cancelled, to be tried again later.
@@ -37,6 +40,7 @@ impl Default for PostgresOptions {
         Self {
             connections_max: 4,
             schema: None,
+            may_fold: true,
             connect_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(60),
             idle_in_transaction_timeout: Duration::from_secs(15),

@@ -202,7 +202,7 @@ impl PostgresTransaction {
 }
 
 /// All changes of units, in order.
-pub(super) fn changes<'a>(units: &[&'a Unit]) -> impl Iterator<Item = &'a Change> {
+pub(super) fn changes<'a>(units: &[&'a Unit]) -> impl Iterator<Item = &'a Change> + Clone {
     units.iter().flat_map(|unit| &unit.changes)
 }
 

@@ -194,6 +194,7 @@ mod tests {
             cell_type: travel.cell_type,
             is_not_null: false,
             absent: crate::catalog::Absent::Default,
+            replaced: crate::catalog::Replaced::Seen,
             codec: travel.codec,
         }
     }

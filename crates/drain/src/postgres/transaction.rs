@@ -25,6 +25,7 @@ use super::{ledger, letters};
 use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
+use crate::fold::fold;
 use crate::held::HeldIndex;
 use crate::plan::{Step, plan};
 use crate::sink::{Fence, Outcome, SinkTransaction, Unit};
@@ -34,6 +35,8 @@ pub(super) struct PostgresTransaction {
     pub(super) session: Session,
     quirks: Arc<Quirks>,
     ground: Ground,
+    /// Whether changes of one row may be written as one; no longer once that was refused.
+    may_fold: bool,
 }
 
 /// Constraints that may be deferred are, until the end of an attempt, as in the sender's mind a
@@ -44,11 +47,12 @@ const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl PostgresTransaction {
     /// Wraps a session that has begun.
-    pub(super) fn new(session: Session, quirks: Arc<Quirks>) -> Self {
+    pub(super) fn new(session: Session, quirks: Arc<Quirks>, may_fold: bool) -> Self {
         Self {
             session,
             quirks,
             ground: Ground::Clean,
+            may_fold,
         }
     }
 
@@ -68,6 +72,16 @@ impl PostgresTransaction {
     }
 
     async fn apply_units(&mut self, units: &[&Unit]) -> Result<Outcome> {
+        if self.may_fold
+            && let Some(folded) = fold(changes(units))
+        {
+            let steps = plan(folded.iter().map(AsRef::as_ref));
+            if self.attempt(&steps).await?.is_none() {
+                return Ok(Outcome::Applied);
+            }
+            // Whose fault it was can only be said of the changes as they were sent.
+            self.may_fold = false;
+        }
         let steps = plan(changes(units));
         match self.attempt(&steps).await? {
             None => Ok(Outcome::Applied),

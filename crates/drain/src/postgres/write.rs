@@ -1,7 +1,7 @@
 //! Writes the steps of a plan: in order, with as few round trips as they allow.
 //!
-//! A statement that is prepared already is sent at once behind the others; COPY and a statement
-//! that is new wait for the server first. What is written here can be taken
+//! A statement that is prepared already is sent at once behind the others; one that is new waits for
+//! the server first, and COPY for all that was written before it. What is written here can be taken
 //! back; the first error leaves that to the caller.
 
 use deadpool_postgres::Client;
@@ -90,10 +90,11 @@ async fn send<'a>(
         return Ok(());
     };
     let sql = statement::text(shape, method);
-    let statement = client.prepare_cached(&sql).await.map_err(Cause::Error)?;
+    let prepared = pipeline.beside(client.prepare_cached(&sql)).await;
+    let statement = prepared.map_err(Cause::Error)?;
     let is_update = shape.verb == Verb::Update;
     match method {
-        Method::Copy => return copy(client, &statement, step).await,
+        Method::Copy => return pipeline.beside(copy(client, &statement, step)).await,
         Method::Bulk => {
             let rows_min = if is_update {
                 step.changes.len() as u64

@@ -94,6 +94,16 @@ impl Sink for SqliteSink {
         self.writer.run(schema::prepare).await
     }
 
+    async fn ping(&self) -> Result<()> {
+        let read = |connection: &rusqlite::Connection| {
+            let sql = "SELECT count(*) FROM sqlite_schema";
+            connection.query_row(sql, [], |_row| Ok(()))
+        };
+        self.reader
+            .run(move |connection| read(connection).map_err(from_sqlite))
+            .await
+    }
+
     async fn catalog(&self) -> Result<Arc<Catalog>> {
         self.reader
             .run(|connection| tables::read(connection).map_err(from_sqlite))
@@ -110,6 +120,11 @@ impl Sink for SqliteSink {
             Ok(claim)
         })
         .await
+    }
+
+    fn connections_max(&self) -> usize {
+        // One shard writes; another one reads and decodes meanwhile.
+        2
     }
 
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {

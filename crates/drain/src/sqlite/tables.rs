@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row};
 use super::codec::{Collation, SqliteCodec};
 use super::declared::kind_of;
 use super::rank::{ForeignKey, places};
-use crate::catalog::{Absent, Catalog, Column, Table};
+use crate::catalog::{Absent, Catalog, Column, Replaced, Table};
 
 /// The schema of the file itself, in SQLite's words.
 pub(super) const SCHEMA: &str = "main";
@@ -159,6 +159,8 @@ fn column(row: &Row<'_>, header: &Header, key: &KeyIndex) -> rusqlite::Result<Co
             kind: kind_of(&declared, header.is_strict),
             collation,
         }),
+        // Statements are cheap in the same process; every change is written.
+        replaced: Replaced::Seen,
         cell_type: declared.clone(),
         sql_type: declared,
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tidegate_drain::sink::{Outcome, Sink as _, SinkTransaction, Unit};
 use tidegate_drain::{Error, PostgresOptions, PostgresSink, Result};
-use tidegate_testkit::{PostgresServer, poll_until};
+use tidegate_testkit::{FaultProxy, PostgresServer, poll_until};
 
 use crate::target::{Target, insert, open, shard, units};
 
@@ -65,6 +65,36 @@ async fn a_lost_connection_is_an_absence_and_the_next_one_is_new() {
     let result = transaction.commit().await;
     assert!(is_unavailable(&result), "{result:?}");
     assert_eq!(target.count("SELECT count(*) FROM t").await, 0);
+}
+
+/// What the server answers is cut by the network at any place. The driver hands out each piece by
+/// itself, and reads no further while nobody takes them.
+#[tokio::test]
+async fn answers_that_come_in_pieces_hold_nothing_up() {
+    let target = Target::with(SCHEMA).await;
+    let server = PostgresServer::shared().await.expect("a server");
+    let proxy = FaultProxy::start(server.port()).await.expect("a proxy");
+    let name = target.database.name();
+    let sink = open(&format!(
+        "postgres://postgres@127.0.0.1:{}/{name}",
+        proxy.port()
+    ))
+    .await;
+    let catalog = sink.catalog().await.expect("a catalog");
+    // Statements that are all new, several of them refused.
+    let mut operations = rows(0..2);
+    operations.push(update(0));
+    operations.push(update(77));
+    operations.push(r#"{"op":"upsert","table":"t","row":{"id":1,"v":2}}"#.to_owned());
+    operations.push(r#"{"op":"delete","table":"t","key":{"id":1}}"#.to_owned());
+    let units = units(&catalog, &operations);
+    for piece_bytes_max in [5, 20, 100] {
+        proxy.divide(piece_bytes_max);
+        let mut transaction = sink.begin().await.expect("a transaction");
+        let applied = tokio::time::timeout(SOON, apply(&mut transaction, &units)).await;
+        let outcome = applied.expect("in time").expect("an outcome");
+        assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    }
 }
 
 #[tokio::test]

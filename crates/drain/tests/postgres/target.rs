@@ -107,6 +107,7 @@ impl Target {
             rules: &RULES,
             now_ms: 1_000,
             on_step: &|_| {},
+            on_held: &|_| {},
         };
         apply_entries(
             &context,

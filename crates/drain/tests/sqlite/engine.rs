@@ -28,6 +28,7 @@ fn context<'a>(shard: &'a Partition, catalog: &'a Catalog, now_ms: u64) -> Conte
         rules: &RULES,
         now_ms,
         on_step: &|_| {},
+        on_held: &|_| {},
     }
 }
 

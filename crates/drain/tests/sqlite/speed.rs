@@ -90,6 +90,7 @@ async fn the_whole_engine() {
         rules: &rules,
         now_ms: 1,
         on_step: &|_| {},
+        on_held: &|_| {},
     };
     let mut claim = target
         .sink

@@ -106,6 +106,7 @@ async fn a_sleeper_is_fenced(pair: &Pair) {
         rules: &rules,
         now_ms: 0,
         on_step: &|_| {},
+        on_held: &|_| {},
     };
     // Before the new owner has written anything, and after it.
     let refused = apply_entries(&context, sink, Epoch(1), &mut asleep, entries.clone()).await;

@@ -5,4 +5,5 @@
 mod bad_input;
 mod crash_points;
 mod fencing;
+mod pace;
 mod support;

@@ -93,14 +93,21 @@ async fn append(
     };
 
     let mut by_partition: HashMap<&Partition, Vec<Placed<'_>>> = HashMap::new();
-    for placed @ (place, entry) in entries.iter().enumerate() {
-        match append::check_entry(entry) {
-            Ok(()) => by_partition
-                .entry(&entry.partition)
-                .or_default()
-                .push(placed),
-            Err(invalid) => put((place, Err(invalid))),
+    let mut at = 0;
+    // Neighbours are often of one partition, and then looked up together.
+    for run in entries.chunk_by(|one, next| one.partition == next.partition) {
+        let Some(NewEntry { partition, .. }) = run.first() else {
+            continue;
+        };
+        let of_partition = by_partition.entry(partition).or_default();
+        of_partition.reserve(run.len());
+        for placed @ (place, entry) in (at..).zip(run) {
+            match append::check_entry(entry) {
+                Ok(()) => of_partition.push(placed),
+                Err(invalid) => put((place, Err(invalid))),
+            }
         }
+        at += run.len();
     }
 
     let mut waiting = by_partition.into_iter();
@@ -178,9 +185,11 @@ impl Target<'_> {
         let room = match self.options.bound {
             Bound::HighWater(high_water) => self.room(wanted, high_water).await?,
             Bound::None | Bound::DropOldest(_) => wanted,
+            Bound::Closed => return Err(append::sealed(self.partition)),
         };
         let chunk = rest.get(..room).unwrap_or(rest);
-        let ids = chunk::append(self.server, &self.key, chunk, self.options.bound).await?;
+        let (server, bound) = (self.server, self.options.bound);
+        let ids = chunk::append(server, self.partition, &self.key, chunk, bound).await?;
         self.look_after_drops(chunk.len()).await;
         let first = |id| {
             Ok(Appended {
@@ -210,14 +219,14 @@ impl Target<'_> {
         )
         .await?;
         self.look_after_drops(chunk.len()).await;
-        let high_water = match self.options.bound {
-            Bound::HighWater(high_water) => high_water,
-            Bound::None | Bound::DropOldest(_) => 0,
+        let refusal = || match self.options.bound {
+            Bound::Closed => append::sealed(self.partition),
+            Bound::HighWater(high_water) => append::full(self.partition, held, high_water),
+            Bound::None | Bound::DropOldest(_) => append::full(self.partition, held, 0),
         };
-        let full = || append::full(self.partition, held, high_water);
         Ok(appended
             .into_iter()
-            .map(|appended| appended.ok_or_else(full))
+            .map(|appended| appended.ok_or_else(refusal))
             .collect())
     }
 

@@ -5,12 +5,15 @@
 //! server appends the whole chunk or nothing of it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustis::resp::{CommandBuilder, cmd};
+use serde::de::{Deserialize, Deserializer, Visitor};
 
 use super::Result;
+use super::failure::Failure;
 use super::keys::Keys;
 use super::script::Script;
 use super::server::{Raw, Server};
@@ -40,19 +43,45 @@ pub(super) fn len(placed: &[Placed<'_>]) -> usize {
 /// Appends a chunk, and returns the ids.
 pub(super) async fn append(
     server: &Server,
+    partition: &Partition,
     key: &str,
     chunk: &[Placed<'_>],
     bound: Bound,
 ) -> Result<Vec<EntryId>> {
+    let refused = |failure: Failure| failure.appending(partition);
     if let [(_, entry)] = chunk {
-        return Ok(vec![server.call(add(key, entry, bound)).await?.id()?]);
+        let added = server.call(add(key, entry, bound)).await;
+        return Ok(vec![added.map_err(refused)?.id()?]);
     }
     let commands = chunk.iter().map(|(_, entry)| add(key, entry, bound));
-    let ids: Vec<String> = server.call_together(commands).await?;
+    let ids: Vec<Id> = server.call_together(commands).await.map_err(refused)?;
     if ids.len() != chunk.len() {
         return Err(other_number());
     }
-    ids.iter().map(|id| parse(id)).collect()
+    Ok(ids.into_iter().map(|Id(id)| id).collect())
+}
+
+/// An id, read where it stands in the reply.
+struct Id(EntryId);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = Id;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id of an entry")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, id: &str) -> Result<Id, E> {
+        id.parse().map(Id).map_err(E::custom)
+    }
 }
 
 /// Appends those of a chunk whose request ids are not known, and returns how many entries the
@@ -71,6 +100,7 @@ pub(super) async fn append_once(
     let window_ms = options.idempotence.as_ref().map_or(0, Duration::as_millis);
     let (room_for, keep) = match options.bound {
         _ if is_full => ("0".to_owned(), 0),
+        Bound::Closed => ("0".to_owned(), 0),
         Bound::None => (String::new(), 0),
         Bound::HighWater(high_water) => (high_water.to_string(), 0),
         Bound::DropOldest(keep) => (String::new(), keep),
@@ -96,7 +126,10 @@ pub(super) async fn append_once(
             with_fields(head, entry)
         })
     };
-    let answers = server.run(script, arguments).await?.texts()?;
+    let answers = server.run(script, arguments).await;
+    let answers = answers
+        .map_err(|failure| failure.appending(partition))?
+        .texts()?;
     let Some((held, answers)) = answers.split_first() else {
         return Err(other_number());
     };

@@ -136,18 +136,24 @@ impl Link {
             }
             Durability::Fsynced => {
                 let reached = self.server.ask_all(|| wait_aof(wait_ms())).await;
-                let local = |(local, _replicas): (u64, u64)| local;
+                let local = |(at, (local, _replicas)): (_, (u64, u64))| (at, local);
                 let reached = reached.map(|all| all.into_iter().map(local).collect());
                 (1, reached, "disks have it")
             }
         };
+        let reached = reached.map_err(|failure| failure.to_string())?;
         // On a Cluster the appends may have gone to any of the masters.
-        let smallest = |all: Vec<u64>| all.into_iter().min().unwrap_or(0);
-        match reached.map(smallest) {
-            Ok(reached) if reached >= wanted => Ok(()),
-            Ok(reached) => Err(format!("after {WAIT_MAX:?}, {reached} of {wanted} {what}")),
-            Err(failure) => Err(failure.to_string()),
+        let least = reached.into_iter().min_by_key(|(_, reached)| *reached);
+        let (address, reached) = least.ok_or("no master is known")?;
+        if reached >= wanted {
+            return Ok(());
         }
+        let place = address.map_or_else(String::new, |(host, port)| {
+            format!(" at {host}:{port}: every master of a Cluster needs {wanted}")
+        });
+        Err(format!(
+            "after {WAIT_MAX:?}, {reached} of {wanted} {what}{place}"
+        ))
     }
 }
 

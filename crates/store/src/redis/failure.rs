@@ -5,8 +5,11 @@
 
 use rustis::{ClientError, ErrorKind};
 
+use super::redirection::Redirection;
 use crate::Error;
+use crate::append;
 use crate::lease::Lease;
+use crate::stream::Partition;
 
 /// What Tidegate's scripts answer where the lease is not the caller's.
 const LEASE_LOST: &str = "LEASELOST";
@@ -15,8 +18,8 @@ const CORRUPT: &str = "CORRUPT";
 /// What the server answers where it does not know a script.
 const NO_SCRIPT: &str = "NOSCRIPT";
 
-/// What a node of a Cluster answers where another one has the slot.
-const MOVED: &str = "MOVED";
+/// What the server answers to an append after the largest id, which is how partitions are sealed.
+const SEALED: &str = "exhausted the last possible ID";
 
 /// Errors of a server that pass by themselves: it starts, hands over, is out of memory or disk
 /// for now, runs somebody's slow script, or hands a slot of a Cluster to another.
@@ -28,7 +31,7 @@ const PASSING: [&str; 15] = [
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
-    MOVED,
+    "MOVED",
     "NOGOODSLAVE",
     "NOMASTERLINK",
     "NOQUORUM",
@@ -61,13 +64,15 @@ impl Failure {
         self.code() == Some(NO_SCRIPT)
     }
 
-    /// Whether the slot is another node's; then the command was not run.
-    pub(super) fn has_moved(&self) -> bool {
+    /// Where a node of a Cluster sends the command to, which was not run.
+    pub(super) fn redirection(&self) -> Option<Redirection> {
         match self {
-            Self::Client(source) => {
-                matches!(source.kind(), ErrorKind::Redis(reply) if reply.to_string().starts_with(MOVED))
-            }
-            _ => self.code() == Some(MOVED),
+            Self::Client(source) => match source.kind() {
+                ErrorKind::Redis(reply) => Redirection::read(&reply.to_string()),
+                _ => None,
+            },
+            Self::Server(text) => Redirection::read(text),
+            Self::TimedOut | Self::Unreachable => None,
         }
     }
 
@@ -105,6 +110,21 @@ impl Failure {
             return Error::LeaseLost { partition, epoch };
         }
         self.into()
+    }
+
+    /// This failure, told to whoever appends to a partition.
+    pub(super) fn appending(self, partition: &Partition) -> Error {
+        let is_sealed = match &self {
+            Self::Client(source) => {
+                matches!(source.kind(), ErrorKind::Redis(reply) if reply.to_string().contains(SEALED))
+            }
+            Self::Server(text) => text.contains(SEALED),
+            Self::TimedOut | Self::Unreachable => false,
+        };
+        match is_sealed {
+            true => append::sealed(partition),
+            false => self.into(),
+        }
     }
 
     fn code(&self) -> Option<&str> {

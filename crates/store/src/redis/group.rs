@@ -3,7 +3,9 @@
 //! What an owner writes here is fenced: the script looks at the lease and acts in one step. If the
 //! process dies here, the write was done or it was not; each can be repeated.
 
+use bytes::Bytes;
 use futures::future::join_all;
+use rustis::resp::CommandBuilder;
 
 use super::read::{owned, unowned};
 use super::{RedisStore, Result};
@@ -18,7 +20,7 @@ const COUNTED_MAX: usize = 10_000;
 /// The largest number of entries to keep: the script counts in doubles.
 const KEEP_MAX: u64 = 1 << 53;
 /// How many numbers and ids the script for the lag answers.
-const LAG_PARTS: usize = 6;
+const LAG_PARTS: usize = 7;
 
 /// See [`Store::acknowledge`](crate::Store::acknowledge).
 pub(super) async fn acknowledge(store: &RedisStore, lease: &Lease, ids: &[EntryId]) -> Result<u64> {
@@ -120,5 +122,34 @@ async fn lag_of(store: &RedisStore, group: &GroupName, partition: &Partition) ->
         delivered_through: reply.id()?,
         pending: reply.number()?,
         undelivered: reply.number()?,
+        is_sealed: reply.number()? == 1,
     })
+}
+
+/// See [`Store::seal`](crate::Store::seal).
+pub(super) async fn seal(store: &RedisStore, partition: &Partition) -> Result<()> {
+    partition.stream.check_sealable()?;
+    let key = store.keys.entries(partition);
+    let arguments = |command: CommandBuilder| command.arg(1).key(key.as_str());
+    store
+        .server
+        .run(&store.scripts.seal, arguments)
+        .await?
+        .text()?;
+    Ok(())
+}
+
+/// See [`Store::groups`](crate::Store::groups).
+pub(super) async fn groups(store: &RedisStore, partition: &Partition) -> Result<Vec<GroupName>> {
+    let key = store.keys.entries(partition);
+    let arguments = |command: CommandBuilder| command.arg(1).key(key.as_str());
+    let names = store.server.run(&store.scripts.groups, arguments).await?;
+    let group = |name: Bytes| GroupName::new(&String::from_utf8_lossy(&name));
+    let mut groups = { names }
+        .texts()?
+        .into_iter()
+        .map(group)
+        .collect::<Result<Vec<_>>>()?;
+    groups.sort_unstable();
+    Ok(groups)
 }

@@ -40,6 +40,7 @@ impl Keys {
             Kind::Leadership { app } => self.tagged("__strm", app, &index.to_string()),
             Kind::Control(of) => self.tagged("__ctrl", &of.stream, of.group.as_str()),
             Kind::Parked(of) => self.of_partition("__park", &of.stream, &of.group, partition.index),
+            Kind::Layout { stream } => self.tagged("__layt", stream, ""),
         }
     }
 
@@ -110,7 +111,7 @@ impl Keys {
             Kind::Control(of) | Kind::Parked(of) => {
                 self.of_partition(prefix, &of.stream, group, partition.index)
             }
-            Kind::OfApp | Kind::Sharded { .. } => {
+            Kind::OfApp | Kind::Sharded { .. } | Kind::Layout { .. } => {
                 self.of_partition(prefix, partition.stream.as_str(), group, partition.index)
             }
         }
@@ -166,6 +167,7 @@ fn members_of(stream: &StreamName) -> Option<&str> {
         Kind::OfApp => Some(stream.as_str()),
         Kind::Leadership { app } => Some(app),
         Kind::Control(of) | Kind::Parked(of) => Some(&of.stream),
+        Kind::Layout { stream } => Some(stream),
     }
 }
 
@@ -194,6 +196,7 @@ mod tests {
         ];
         all.extend(keys.beats(stream, group).map(|p| Keys::beat(&p, worker)));
         all.extend(stream.control(group).map(|s| keys.entries(&s.partition(0))));
+        all.extend(stream.layout().map(|s| keys.entries(&s.partition(0))));
         all.extend(
             stream
                 .parked(group)
@@ -260,6 +263,7 @@ mod tests {
                 "__memb:shop.orders.settle",
                 "__beat:shop.orders.settle.AAAAAAAAAAAAAAAAAAAAAA",
                 "__ctrl:shop.orders.settle",
+                "__layt:shop.orders",
                 "__park:shop.orders.settle.5",
             ]
         );
@@ -279,6 +283,7 @@ mod tests {
                 "__memb:{shop.orders}.settle",
                 "__beat:{shop.orders}.settle.AAAAAAAAAAAAAAAAAAAAAA",
                 "__ctrl:{shop.orders}.settle",
+                "__layt:{shop.orders}",
                 "__park:{shop.orders.5}.settle",
             ]
         );
@@ -317,6 +322,7 @@ mod tests {
             "`__memb:<app>.<stream>.<group>`",
             "`__beat:<app>.<stream>.<group>.<worker id>`",
             "`__ctrl:<app>.<stream>.<group>`",
+            "`__layt:<app>.<stream>`",
             "`__lead:<app>`",
             "`__epch:<app>`",
             "`__mark:<app>`",

@@ -31,11 +31,13 @@ mod mark;
 mod members;
 mod park;
 mod read;
+mod redirection;
 mod reply;
 mod router;
 mod script;
 mod server;
 mod settings;
+mod together;
 mod topology;
 mod wait;
 mod workers;
@@ -205,6 +207,14 @@ impl Store for RedisStore {
         name: &str,
     ) -> Result<bool> {
         mark::clear(self, group, partition, name).await
+    }
+
+    async fn seal(&self, partition: &Partition) -> Result<()> {
+        group::seal(self, partition).await
+    }
+
+    async fn groups(&self, partition: &Partition) -> Result<Vec<GroupName>> {
+        group::groups(self, partition).await
     }
 
     async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {

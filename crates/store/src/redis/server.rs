@@ -8,6 +8,7 @@
 //! it is never sent twice. While the connection is down every call fails at once, and the client
 //! goes on trying to connect. If the process dies here, a command that was sent may still run.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,9 +22,11 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::reply::Reply;
-use super::router::{Router, State};
+use super::router::{Question, Router, State};
 use super::script::Script;
 use super::settings::CONNECT_TIMEOUT;
+use super::together::send_together;
+use super::topology::Address;
 use crate::{Error, Result};
 
 /// The oldest server whose streams count what was ever added (`entries-added`, group `lag`).
@@ -58,65 +61,55 @@ impl Server {
     /// Sends one command.
     pub(super) async fn call(&self, command: impl Into<Command>) -> Result<Reply, Failure> {
         let command = command.into();
-        let router = match &self.link {
-            Link::One(client) => return send(client, command).await,
-            Link::Cluster(router) => router,
-        };
-        let client = router.client_for(&command).await?;
-        let failure = match send(&client, command.clone()).await {
-            Err(failure) => failure,
-            reply => return reply,
-        };
-        if !router.learn_from(&failure).await {
-            return Err(failure);
+        match &self.link {
+            Link::One(client) => send(client, command).await,
+            Link::Cluster(router) => router.route(&One(command)).await,
         }
-        let client = router.client_for(&command).await?;
-        send(&client, command).await
     }
 
     /// Sends one command, and reads the reply as a value.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T: DeserializeOwned + Send>(
         &self,
         command: impl Into<Command>,
     ) -> Result<T, Failure> {
         let command = command.into();
-        let client = match &self.link {
-            Link::One(client) => client.clone(),
-            Link::Cluster(router) => router.client_for(&command).await?,
-        };
-        Ok(client.send(command, None).await?)
+        match &self.link {
+            Link::One(client) => Ok(client.send(command, None).await?),
+            Link::Cluster(router) => router.route(&Value(command, PhantomData)).await,
+        }
     }
 
     /// Sends one command to the server, or to every master of a Cluster at once, and reads each
-    /// reply as a value.
+    /// reply as a value, with the master's address on a Cluster.
     pub(super) async fn ask_all<T: DeserializeOwned>(
         &self,
         command: impl Fn() -> CommandBuilder,
-    ) -> Result<Vec<T>, Failure> {
-        let asked = self.clients().into_iter().map(|client| {
+    ) -> Result<Vec<(Option<Address>, T)>, Failure> {
+        let asked = self.clients().into_iter().map(|(address, client)| {
             let command = command();
-            async move { client.send(command, None).await }
+            async move { Ok((address, client.send(command, None).await?)) }
         });
-        let replies = join_all(asked).await.into_iter();
-        Ok(replies.collect::<Result<Vec<T>, _>>()?)
+        join_all(asked).await.into_iter().collect()
     }
 
     /// Tells, from now on, whether a connection was replaced by another.
     pub(super) fn connections(&self) -> Connections {
         let clients = self.clients();
         Connections {
-            reconnections: clients.iter().map(Client::on_reconnect).collect(),
-            state: match &self.link {
+            reconnections: clients.iter().map(|(_, it)| it.on_reconnect()).collect(),
+            routed: match &self.link {
                 Link::One(_) => None,
-                Link::Cluster(router) => Some(router.state()),
+                Link::Cluster(router) => Some((router.state(), router.asked())),
             },
         }
     }
 
-    /// Whether all connections are still those of then.
+    /// Whether all connections are still those of then, and nothing has gone over another.
     pub(super) fn has_kept(&self, then: &mut Connections) -> bool {
-        let same_nodes = match (&self.link, &then.state) {
-            (Link::Cluster(router), Some(state)) => Arc::ptr_eq(&router.state(), state),
+        let same_nodes = match (&self.link, &then.routed) {
+            (Link::Cluster(router), Some((state, asked))) => {
+                Arc::ptr_eq(&router.state(), state) && router.asked() == *asked
+            }
             _ => true,
         };
         let is_quiet = |it: &mut broadcast::Receiver<()>| {
@@ -125,36 +118,33 @@ impl Server {
         same_nodes && then.reconnections.iter_mut().all(is_quiet)
     }
 
-    fn clients(&self) -> Vec<Client> {
+    fn clients(&self) -> Vec<(Option<Address>, Client)> {
         match &self.link {
-            Link::One(client) => vec![client.clone()],
-            Link::Cluster(router) => router.state().masters().cloned().collect(),
+            Link::One(client) => vec![(None, client.clone())],
+            Link::Cluster(router) => {
+                let state = router.state();
+                let masters = state.masters();
+                let named = masters.map(|(address, it)| (Some(address.clone()), it.clone()));
+                named.collect()
+            }
         }
     }
 
     /// Sends several commands that the server runs together, with nothing in between, or not at
     /// all, and returns what it answers. Their keys must be in one slot of a Cluster.
-    pub(super) async fn call_together<T: Default + DeserializeOwned>(
+    pub(super) async fn call_together<T: Default + DeserializeOwned + Send>(
         &self,
-        commands: impl Iterator<Item = CommandBuilder> + Clone,
+        commands: impl Iterator<Item = CommandBuilder>,
     ) -> Result<T, Failure> {
         let router = match &self.link {
             Link::One(client) => return send_together(client, commands).await,
             Link::Cluster(router) => router,
         };
-        let Some(first) = commands.clone().next().map(Command::from) else {
+        let commands: Vec<Command> = commands.map(Command::from).collect();
+        if commands.is_empty() {
             return Ok(T::default());
-        };
-        let client = router.client_for(&first).await?;
-        let failure = match send_together(&client, commands.clone()).await {
-            Err(failure) => failure,
-            texts => return texts,
-        };
-        if !router.learn_from(&failure).await {
-            return Err(failure);
         }
-        let client = router.client_for(&first).await?;
-        send_together(&client, commands).await
+        router.route(&Together(commands, PhantomData)).await
     }
 
     /// Runs a script. `arguments` adds the number of keys, the keys and the arguments; it is
@@ -180,7 +170,7 @@ impl Server {
     }
 
     async fn check_version(&self) -> Result<()> {
-        for client in self.clients() {
+        for (_, client) in self.clients() {
             let version = match client.server_version() {
                 Some(version) => version.to_string(),
                 None => self.version_from_info().await?,
@@ -220,7 +210,57 @@ fn check_version(version: &str) -> Result<()> {
 /// The connections of a moment.
 pub(super) struct Connections {
     reconnections: Vec<broadcast::Receiver<()>>,
-    state: Option<Arc<State>>,
+    /// Of a Cluster: its masters, and how many commands have gone past these connections.
+    routed: Option<(Arc<State>, u64)>,
+}
+
+/// One command, whose reply is read by the caller.
+struct One(Command);
+
+impl Question for One {
+    type Answer = Reply;
+
+    fn key(&self) -> Option<Vec<u8>> {
+        first_key(&self.0)
+    }
+
+    async fn ask(&self, client: &Client) -> Result<Reply, Failure> {
+        send(client, self.0.clone()).await
+    }
+}
+
+/// One command, whose reply is a value.
+struct Value<T>(Command, PhantomData<fn() -> T>);
+
+impl<T: DeserializeOwned + Send> Question for Value<T> {
+    type Answer = T;
+
+    fn key(&self) -> Option<Vec<u8>> {
+        first_key(&self.0)
+    }
+
+    async fn ask(&self, client: &Client) -> Result<T, Failure> {
+        Ok(client.send(self.0.clone(), None).await?)
+    }
+}
+
+/// Several commands, together or not at all.
+struct Together<T>(Vec<Command>, PhantomData<fn() -> T>);
+
+impl<T: DeserializeOwned + Send> Question for Together<T> {
+    type Answer = T;
+
+    fn key(&self) -> Option<Vec<u8>> {
+        first_key(self.0.first()?)
+    }
+
+    async fn ask(&self, client: &Client) -> Result<T, Failure> {
+        send_together(client, self.0.iter().cloned()).await
+    }
+}
+
+fn first_key(command: &Command) -> Option<Vec<u8>> {
+    Some(command.keys().next()?.to_vec())
 }
 
 /// Opens a connection. The client has a limit for the dial and one for the login, but none for
@@ -228,17 +268,6 @@ pub(super) struct Connections {
 pub(super) async fn connect(config: Config) -> Result<Client, Failure> {
     let client = timeout(CONNECT_TIMEOUT, Client::connect(config)).await;
     Ok(client.map_err(|_elapsed| Failure::TimedOut)??)
-}
-
-async fn send_together<T: DeserializeOwned>(
-    client: &Client,
-    commands: impl Iterator<Item = CommandBuilder>,
-) -> Result<T, Failure> {
-    let mut transaction = client.create_transaction();
-    for command in commands {
-        transaction.queue_command(command);
-    }
-    Ok(transaction.execute().await?)
 }
 
 /// Sends one command over a client, and tells a reply from an error reply.

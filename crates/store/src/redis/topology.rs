@@ -35,6 +35,19 @@ impl Topology {
         self.ranges.iter().find(has_slot).map(|range| &range.master)
     }
 
+    /// The same, with one slot elsewhere.
+    pub(super) fn with(&self, slot: u16, master: Address) -> Self {
+        let mut topology = self.clone();
+        let range = SlotRange {
+            first: slot,
+            last: slot,
+            master,
+        };
+        // The first range that has the slot is the one that counts.
+        topology.ranges.insert(0, range);
+        topology
+    }
+
     /// Reads what the node at `asked` says. A line that can't be read is as good as none. With
     /// `by_name` a node that announces a name is called by it, as its certificate does.
     pub(super) fn read(text: &str, asked: &Address, by_name: bool) -> Self {
@@ -137,6 +150,15 @@ e5 :0@0 master,noaddr - 0 1 9 disconnected
         assert_eq!(topology.nodes, [at(7001), at(7002), at(7004)]);
         let by_name = Topology::read(NODES, &at(7001), true);
         assert_eq!(by_name.master_of(100).unwrap().0, "two.example");
+    }
+
+    #[test]
+    fn one_slot_can_be_elsewhere() {
+        let before = Topology::read(NODES, &at(7001), false);
+        let after = before.with(50, at(7002));
+        for (slot, port) in [(49, 7001), (50, 7002), (51, 7001)] {
+            assert_eq!(after.master_of(slot), Some(&at(port)), "slot {slot}");
+        }
     }
 
     #[test]

@@ -133,6 +133,10 @@ fn append_run(
             put(entry.place, Ok(Appended { id, duplicate }));
             continue;
         }
+        if room.bound == Bound::Closed || row.is_sealed {
+            put(entry.place, Err(append::sealed(&run.partition)));
+            continue;
+        }
         if let Some((held, high_water)) = room.refusal() {
             let full = append::full(&run.partition, held, high_water);
             put(entry.place, Err(full));
@@ -153,7 +157,9 @@ fn append_run(
         );
     }
     partition::update(connection, &row)?;
-    if let Bound::DropOldest(keep) = options.bound {
+    if let Bound::DropOldest(keep) = options.bound
+        && !row.is_sealed
+    {
         drop_oldest::drop_oldest(connection, &run.partition, row.id, room.held, keep)?;
     }
     Ok(())
@@ -169,7 +175,7 @@ struct Room {
 impl Room {
     fn of(connection: &Connection, row: &PartitionRow, bound: Bound) -> Result<Self> {
         let held = match bound {
-            Bound::None => 0,
+            Bound::None | Bound::Closed => 0,
             Bound::HighWater(_) | Bound::DropOldest(_) => partition::count(connection, row)?,
         };
         Ok(Self { held, bound })

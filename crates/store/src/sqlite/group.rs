@@ -56,6 +56,21 @@ pub(super) fn count_pending(connection: &Connection, group: &GroupRow) -> Result
     rows.next()?.map_or(Ok(0), |row| number(row, 0))
 }
 
+/// The groups that have a position in a partition, sorted.
+pub(super) fn names(connection: &Connection, partition: &Partition) -> Result<Vec<GroupName>> {
+    let Some(row) = partition::find(connection, partition)? else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection
+        .prepare_cached("SELECT name FROM tidegate_group WHERE partition_id = ?1 ORDER BY name")?;
+    let mut rows = statement.query([row.id])?;
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()? {
+        names.push(GroupName::new(&row.get::<_, String>(0)?)?);
+    }
+    Ok(names)
+}
+
 /// Reads as the owner.
 pub(super) fn fetch(
     connection: &Connection,

@@ -48,5 +48,6 @@ fn lag_of_one(connection: &Connection, group: &GroupName, partition: &Partition)
             None => 0,
         },
         undelivered: count_after(delivered_through)?,
+        is_sealed: row.is_sealed,
     })
 }

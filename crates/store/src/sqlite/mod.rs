@@ -290,6 +290,19 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn seal(&self, partition: &Partition) -> Result<()> {
+        let partition = partition.clone();
+        self.write(move |connection, _now_ms| partition::seal(connection, &partition))
+            .await
+    }
+
+    async fn groups(&self, partition: &Partition) -> Result<Vec<GroupName>> {
+        let partition = partition.clone();
+        self.readers
+            .run(move |connection| group::names(connection, &partition))
+            .await
+    }
+
     async fn lag(&self, group: &GroupName, partitions: &[Partition]) -> Result<Vec<Lag>> {
         let (group, partitions) = (group.clone(), partitions.to_vec());
         self.readers

@@ -16,12 +16,14 @@ pub(super) struct PartitionRow {
     pub(super) last_id: EntryId,
     /// Entries ever appended; the newest one's ordinal.
     pub(super) appended: u64,
+    /// Whether nothing can be appended any more.
+    pub(super) is_sealed: bool,
 }
 
 /// Looks a partition up; none where nothing was ever written about it.
 pub(super) fn find(connection: &Connection, partition: &Partition) -> Result<Option<PartitionRow>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, last_ms, last_sequence, appended FROM tidegate_partition
+        "SELECT id, last_ms, last_sequence, appended, sealed FROM tidegate_partition
          WHERE stream = ?1 AND number = ?2",
     )?;
     let mut rows = statement.query(params![partition.stream.identity(), partition.index])?;
@@ -30,6 +32,7 @@ pub(super) fn find(connection: &Connection, partition: &Partition) -> Result<Opt
             id: row.get(0)?,
             last_id: entry_id(row, 1)?,
             appended: number(row, 3)?,
+            is_sealed: row.get(4)?,
         })),
         None => Ok(None),
     }
@@ -53,7 +56,18 @@ pub(super) fn find_or_create(
         id: connection.last_insert_rowid(),
         last_id: EntryId::ZERO,
         appended: 0,
+        is_sealed: false,
     })
+}
+
+/// Closes a partition for good.
+pub(super) fn seal(connection: &Connection, partition: &Partition) -> Result<()> {
+    partition.stream.check_sealable()?;
+    let row = find_or_create(connection, partition)?;
+    connection
+        .prepare_cached("UPDATE tidegate_partition SET sealed = 1 WHERE id = ?1")?
+        .execute([row.id])?;
+    Ok(())
 }
 
 /// How many entries a partition holds, one by one: parked entries go from the middle.

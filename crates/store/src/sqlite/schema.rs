@@ -4,7 +4,7 @@
 //! | table | row | written by |
 //! |---|---|---|
 //! | `tidegate_meta` | the version of these tables | the first to open the file |
-//! | `tidegate_partition` | a partition: its newest id, and how many entries were ever appended | append |
+//! | `tidegate_partition` | a partition: its newest id, how many entries were ever appended, and whether it is sealed | append, seal |
 //! | `tidegate_sent` | a request id, the entry that was appended for it, and until when it is known | append |
 //! | `tidegate_entry` | an entry, clustered by its position; `ordinal` counts from 1 in each partition | append, trim |
 //! | `tidegate_group` | a group's position in a partition | fetch, acknowledge through |
@@ -23,10 +23,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use crate::{Error, Result};
 
 /// The version of the tables below: that of [`TABLES`] alone is 1, and each upgrade adds one.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// What brings a file of each version to the next one, from version 1 on.
-const UPGRADES: [&str; 2] = [
+const UPGRADES: [&str; 3] = [
     "
 CREATE TABLE tidegate_mark (
     partition_id INTEGER NOT NULL,
@@ -47,6 +47,9 @@ CREATE TABLE tidegate_sent (
     UNIQUE (partition_id, request_id)
 );
 CREATE INDEX tidegate_sent_end ON tidegate_sent (ends_at_ms);
+",
+    "
+ALTER TABLE tidegate_partition ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

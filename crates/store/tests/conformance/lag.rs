@@ -14,6 +14,7 @@ pub(crate) async fn lag_counts(site: Site) {
         delivered_through: EntryId::ZERO,
         pending: 0,
         undelivered: 10,
+        is_sealed: false,
     };
     assert_eq!(lag(&*store, "readers", &partition(0)).await, untouched);
 
@@ -50,6 +51,7 @@ pub(crate) async fn lag_counts_after_trim(site: Site) {
         delivered_through: appended[5],
         pending: 0,
         undelivered: 4,
+        is_sealed: false,
     };
     assert_eq!(lag(&*store, "readers", &partition(0)).await, expected);
 

@@ -3,7 +3,7 @@
 use tidegate_store::{EntryId, Epoch, Error, Fetch, ReadLimit, Start, WorkerId};
 
 use crate::site::{
-    ALL, LONG, Site, append, group, ids, lag, numbers, own, partition, read_all, texts,
+    ALL, LONG, Site, append, eventually, group, ids, lag, numbers, own, partition, read_all, texts,
 };
 
 /// What a new owner reads after a reset of a group that had read all of ten entries, twice five
@@ -11,7 +11,13 @@ use crate::site::{
 async fn read_after_reset(site: &Site, start: impl FnOnce(&[EntryId]) -> Start) -> Vec<String> {
     let store = site.open().await;
     let mut appended = append(&*store, &partition(0), 0..5).await;
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let ms = appended.last().expect("five entries").ms;
+    // The next five are of a later time as soon as the store's own clock says so.
+    eventually("a later millisecond", || async {
+        let id = append(&*store, &partition(1), 0..1).await[0];
+        (id.ms > ms).then_some(())
+    })
+    .await;
     appended.extend(append(&*store, &partition(0), 5..10).await);
     let lease = own(&*store, "readers", &partition(0)).await;
     let fetched = store.fetch(&lease, Fetch::New, ALL).await.unwrap();

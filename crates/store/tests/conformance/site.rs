@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -10,7 +10,7 @@ use tidegate_store::{
     Entry, EntryId, Epoch, GroupName, Lag, Lease, NewEntry, Partition, ReadLimit, Store, StoreUrl,
     StreamName, WorkerId, connect,
 };
-use tidegate_testkit::{RedisCluster, RedisServer};
+use tidegate_testkit::{Distribution, RedisCluster, RedisServer, poll_until};
 
 /// What a test waits for at most before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -37,15 +37,70 @@ pub(crate) struct Site {
 enum Keeper {
     Directory(TempDir),
     Server(Box<RedisServer>),
-    Shared(Arc<RedisCluster>),
+    Shared(Arc<Shared>),
 }
 
-pub(crate) async fn start_cluster() -> Arc<RedisCluster> {
-    Arc::new(RedisCluster::start().await.unwrap())
+/// What cases share that run one after the other.
+pub(crate) enum Shared {
+    Server(Box<RedisServer>),
+    Cluster(RedisCluster),
+}
+
+impl Shared {
+    async fn of(distribution: Distribution) -> Arc<Self> {
+        let server = RedisServer::of(distribution).start().await.unwrap();
+        Arc::new(Self::Server(Box::new(server)))
+    }
+
+    pub(crate) async fn redis() -> Arc<Self> {
+        Self::of(Distribution::System).await
+    }
+
+    pub(crate) async fn redis_8() -> Arc<Self> {
+        Self::of(Distribution::Redis8).await
+    }
+
+    pub(crate) async fn valkey_9() -> Arc<Self> {
+        Self::of(Distribution::Valkey9).await
+    }
+
+    pub(crate) async fn cluster() -> Arc<Self> {
+        // A failover in the middle of a case would take what it has written along.
+        let cluster = RedisCluster::start_patient().await.unwrap();
+        Arc::new(Self::Cluster(cluster))
+    }
+
+    /// All of it, emptied, for the next case.
+    pub(crate) async fn site(self: &Arc<Self>) -> Site {
+        let url = match &**self {
+            Self::Server(server) => {
+                server.clear().await.unwrap();
+                server.url()
+            }
+            Self::Cluster(cluster) => {
+                cluster.clear().await.unwrap();
+                cluster.url()
+            }
+        };
+        Site {
+            url: StoreUrl::parse(&url).unwrap(),
+            _keeper: Keeper::Shared(Arc::clone(self)),
+        }
+    }
+}
+
+/// Runs a case, about the streams of an app or about others.
+pub(crate) async fn run(is_of_app: bool, case: impl Future<Output = ()>) {
+    if is_of_app {
+        OF_APP.scope((), case).await;
+    } else {
+        case.await;
+    }
 }
 
 impl Site {
-    pub(crate) fn sqlite() -> Self {
+    #[expect(clippy::unused_async, reason = "the other backends start a server")]
+    pub(crate) async fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = StoreUrl::Sqlite(directory.path().join("store.sqlite"));
         Self {
@@ -63,15 +118,6 @@ impl Site {
         }
     }
 
-    /// The data of a Cluster, which is emptied first.
-    pub(crate) async fn cluster(cluster: &Arc<RedisCluster>) -> Self {
-        cluster.clear().await.unwrap();
-        Self {
-            url: StoreUrl::parse(&cluster.url()).unwrap(),
-            _keeper: Keeper::Shared(Arc::clone(cluster)),
-        }
-    }
-
     /// Another handle on the same data.
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
         connect(&self.url).await.unwrap()
@@ -80,7 +126,7 @@ impl Site {
 
 tokio::task_local! {
     /// Is there where a test is about an app's stream.
-    pub(crate) static OF_APP: ();
+    static OF_APP: ();
 }
 
 /// Partition `index` of the stream that most tests use.
@@ -165,15 +211,11 @@ pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> 
 where
     F: Future<Output = Option<T>>,
 {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(
-            began.elapsed() < DEADLINE,
-            "{what}: not within {DEADLINE:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let mut answer = None;
+    let answered = poll_until(DEADLINE, async || {
+        answer = ask().await;
+        answer.is_some()
+    });
+    let answered = answered.await;
+    answer.unwrap_or_else(|| panic!("{what}: {answered:?}"))
 }

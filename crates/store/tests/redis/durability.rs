@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tidegate_store::{AppendOptions, Durability, Error, Store as _};
-use tidegate_testkit::RedisServer;
+use tidegate_testkit::{Distribution, RedisCluster, RedisServer};
 
 use crate::site::{DEADLINE, entry, open, read_all, shard, stranger, until_available};
 
@@ -101,9 +101,10 @@ async fn a_server_that_cannot_wait_for_its_disk_says_so_before_it_appends() {
     assert!(read_all(&store, &shard(0)).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn what_the_disk_confirmed_survives_a_power_cut_where_the_server_can_wait_for_it() {
-    let builder = RedisServer::builder().setting("appendonly", "yes");
+/// Appends on a server that fsyncs once in a second, kills it as soon as the disk has the entries,
+/// and returns how many there are afterwards.
+async fn left_of_two_after_a_power_cut(distribution: Distribution) -> usize {
+    let builder = RedisServer::of(distribution).setting("appendonly", "yes");
     let mut server = builder
         .setting("appendfsync", "everysec")
         .start()
@@ -121,6 +122,54 @@ async fn what_the_disk_confirmed_survives_a_power_cut_where_the_server_can_wait_
     } else {
         assert!(matches!(results[0], Err(Error::Refused(_))), "{results:?}");
     }
-    let held = until_available(async || read_all(&store, &shard(1)).await).await;
-    assert_eq!(held.len(), usize::from(can_wait));
+    let first = until_available(async || read_all(&store, &shard(0)).await).await;
+    let second = until_available(async || read_all(&store, &shard(1)).await).await;
+    first.len() + second.len()
+}
+
+#[tokio::test]
+async fn what_the_disk_confirmed_survives_a_power_cut_on_redis_8() {
+    assert_eq!(
+        Box::pin(left_of_two_after_a_power_cut(Distribution::Redis8)).await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn what_the_disk_confirmed_survives_a_power_cut_on_valkey_9() {
+    assert_eq!(
+        Box::pin(left_of_two_after_a_power_cut(Distribution::Valkey9)).await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn what_the_disk_confirmed_survives_a_power_cut_where_the_server_can_wait_for_it() {
+    let left = Box::pin(left_of_two_after_a_power_cut(Distribution::System)).await;
+    assert!([0, 2].contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_cluster_says_which_master_lacks_the_replica_that_an_append_needs() {
+    let mut cluster = RedisCluster::start_patient().await.unwrap();
+    let store = open(&cluster.url()).await.unwrap();
+    let everywhere = || (0..20).map(|index| entry(index, "a")).collect::<Vec<_>>();
+    let on_replicas = store.append_with(everywhere(), &replicated(1)).await;
+    assert!(on_replicas.iter().all(Result::is_ok), "{on_replicas:?}");
+
+    let killed = cluster.kill_replica_of("{shard_0}_DRAINER_STREAM").await;
+    let (master, replica) = killed.unwrap();
+    let mut lacking = store.append_with(everywhere(), &replicated(1)).await;
+    let Some(Err(Error::NotDurable { reason, .. })) = lacking.pop() else {
+        panic!("{lacking:?}")
+    };
+    let place = format!("0 of 1 replicas have it at 127.0.0.1:{master}");
+    assert!(reason.contains(&place), "{reason}");
+    assert!(reason.contains("every master of a Cluster"), "{reason}");
+
+    cluster.restart(replica).await.unwrap();
+    let began = Instant::now();
+    while store.append_with(vec![entry(0, "b")], &replicated(1)).await[0].is_err() {
+        assert!(began.elapsed() < DEADLINE);
+    }
 }

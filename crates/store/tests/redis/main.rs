@@ -12,3 +12,4 @@ mod refusal;
 mod runnel;
 mod secured;
 mod site;
+mod slot_move;

@@ -6,13 +6,13 @@
 //!
 //! It guarantees that at most one worker believes to lead at any time, as far as clocks run at the
 //! same speed: a leader's runs are cut short before its lease ends. Where that is not enough, a
-//! run carries the lease, whose epoch fences its effects. If the process dies here, another worker
-//! leads when the lease has ended.
+//! run carries the lease, whose epoch fences its effects. A leader that goes in order says so, and
+//! another worker leads at once. If the process dies here, another one does when the lease has ended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_cluster::{OwnedLease, Ownership};
+use tidegate_cluster::{Arrivals, OwnedLease, Ownership};
 use tidegate_store::{GroupName, Lease, Store, StreamName, WorkerId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub(super) struct Leader {
     pub(super) grace: Duration,
     pub(super) schedules: Vec<Arc<Schedule>>,
     pub(super) surroundings: Surroundings,
+    /// Through which it is heard at once that a leader goes.
+    pub(super) arrivals: Option<Arc<Arrivals>>,
 }
 
 impl Leader {
@@ -43,6 +45,7 @@ impl Leader {
         let options = tidegate_cluster::Options {
             stream: self.stream.clone(),
             group: GroupName::new(LEADER_GROUP)?,
+            first_partition: 0,
             partitions: 1,
             lease_ttl: self.lease_ttl,
             release_grace: self.grace,
@@ -50,8 +53,18 @@ impl Leader {
         // A schedule that fails for good ends the ownership; `shutdown` itself is the caller's.
         let stop = shutdown.child_token();
         let _stop_when_dropped = stop.clone().drop_guard();
-        let (ownership, _handle, mut leases) =
+        let (ownership, handle, mut leases) =
             Ownership::new(self.store.clone(), self.worker, options)?;
+        let end_of_heeding = CancellationToken::new();
+        let _ends_when_dropped = end_of_heeding.clone().drop_guard();
+        if let Some(arrivals) = self.arrivals.clone() {
+            let store = self.store.clone();
+            tokio::spawn(async move {
+                handle
+                    .heed_announcements(&*store, &arrivals, end_of_heeding)
+                    .await;
+            });
+        }
         let mut ownership = JoinSet::from_iter([ownership.run(stop.clone())]);
         let mut failure = None;
         while let Some(owned) = leases.next().await {

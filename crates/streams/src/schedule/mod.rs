@@ -33,6 +33,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_cluster::Arrivals;
 use tidegate_store::{Clock, Store, StreamName, SystemClock, WorkerId};
 use tokio_util::sync::CancellationToken;
 
@@ -248,6 +249,7 @@ impl Scheduler {
             grace: options.grace,
             schedules: of_leader,
             surroundings: surroundings.clone(),
+            arrivals: None,
         });
         Ok(Self {
             leader,
@@ -255,6 +257,16 @@ impl Scheduler {
             surroundings,
             grace: options.grace,
         })
+    }
+
+    /// Lets it hear at once when a leader goes, through the arrivals of the
+    /// [worker](crate::Worker::arrivals) beside which it runs. Without, it looks now and then.
+    #[must_use]
+    pub fn with_arrivals(mut self, arrivals: Arc<Arrivals>) -> Self {
+        if let Some(leader) = &mut self.leader {
+            leader.arrivals = Some(arrivals);
+        }
+        self
     }
 
     /// Another clock than the machine's.

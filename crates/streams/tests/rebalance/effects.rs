@@ -14,7 +14,7 @@ use crate::worker::Step;
 /// A stale owner's batch is refused as a whole; of a repeated batch only what is new takes effect.
 const SCHEMA: &str = "
     CREATE TABLE fence (partition INT PRIMARY KEY, epoch BIGINT NOT NULL, done BIGINT NOT NULL);
-    INSERT INTO fence SELECT p, 0, 0 FROM generate_series(0, 15) AS p;
+    INSERT INTO fence SELECT p, 0, 0 FROM generate_series(0, 63) AS p;
     CREATE TABLE effect (
         n BIGINT GENERATED ALWAYS AS IDENTITY, partition INT NOT NULL, entry BIGINT NOT NULL,
         key TEXT NOT NULL, number BIGINT NOT NULL, epoch BIGINT NOT NULL, owner TEXT NOT NULL,

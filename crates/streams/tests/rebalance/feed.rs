@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidegate_streams::{Outgoing, Sender};
+use tidegate_store::Durability;
+use tidegate_streams::{Outgoing, Sender, StreamSpec};
 
 use crate::effects;
 use crate::site::{SOON, Site};
@@ -27,8 +28,19 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn new(site: &Site) -> Self {
+        Self::with(site, spec())
+    }
+
+    /// One that takes a step for sent when a replica has it, and not before.
+    pub(crate) fn durable(site: &Site) -> Self {
+        let mut spec = spec();
+        spec.append.durability = Durability::Replicated { replicas: 1 };
+        Self::with(site, spec)
+    }
+
+    fn with(site: &Site, spec: StreamSpec) -> Self {
         Self {
-            sender: Sender::new(site.store.clone(), spec()).unwrap(),
+            sender: Sender::new(site.store.clone(), spec).unwrap(),
             client: site.client.clone(),
             sent: 0,
         }

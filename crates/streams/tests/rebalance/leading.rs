@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tidegate_testkit::poll_until;
 
 use crate::site::{Hand, LEASE_TTL, SOON, Site, redis};
-use crate::worker::{LEADING, TICK_MS};
+use crate::worker::{LEADING, LEASE_MS, TICK_MS};
 
 /// The largest epoch under which a worker has run the schedule; 0 where it never led.
 fn led_under(hand: &Hand) -> u64 {
@@ -56,6 +56,30 @@ async fn another_worker_leads_soon_after_a_kill_and_at_once_after_a_goodbye() {
     let ((), (leader, took)) = tokio::join!(going, taking_over);
     eprintln!("another worker leads {took:?} after the goodbye");
     assert!(took < LEASE_TTL / 2, "{took:?}");
+    leader.stop().await;
+    for hand in hands {
+        hand.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leadership_is_handed_over_at_once_however_long_a_lease_is() {
+    let redis = redis().await;
+    let site = Site::at(redis.url()).await;
+    // Who only looks now and then would look every half minute.
+    let variables = [(TICK_MS, "20"), (LEASE_MS, "120000")];
+    let mut hands = Vec::new();
+    for _ in 0..3 {
+        hands.push(site.hire_with(&variables).await);
+    }
+    let leaving = next_leader(&mut hands, 0).await;
+    let epoch = led_under(&leaving);
+    leaving.stop().await;
+    let began = Instant::now();
+    let leader = next_leader(&mut hands, epoch).await;
+    let took = began.elapsed();
+    eprintln!("another worker leads {took:?} after the goodbye");
+    assert!(took < Duration::from_secs(3), "{took:?}");
     leader.stop().await;
     for hand in hands {
         hand.stop().await;

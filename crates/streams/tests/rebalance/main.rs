@@ -5,10 +5,12 @@
 
 #![cfg(test)]
 mod effects;
+mod failover;
 mod feed;
 mod kills;
 mod leading;
 mod parking;
+mod repartitioning;
 mod restart;
 mod scaling;
 mod site;

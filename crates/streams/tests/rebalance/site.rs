@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -160,22 +160,28 @@ impl Site {
     /// The entries whose unfenced effect happened more than once, with how often; none may have
     /// none.
     pub(crate) fn doubled(&self, effects: &[Effect]) -> HashMap<(i32, i64), u32> {
-        let mut counts: HashMap<(i32, i64), u32> = HashMap::new();
+        let unfenced = self.unfenced();
+        let all = effects
+            .iter()
+            .all(|effect| unfenced.contains_key(&(effect.partition, effect.entry)));
+        assert!(all, "an effect without its unfenced one");
+        assert_eq!(unfenced.len(), effects.len());
+        let counts = unfenced.into_iter();
+        let counts = counts.map(|(place, times)| (place, u32::try_from(times.len()).unwrap()));
+        counts.filter(|(_, count)| *count > 1).collect()
+    }
+
+    /// When each entry had its unfenced effects.
+    pub(crate) fn unfenced(&self) -> HashMap<(i32, i64), Vec<SystemTime>> {
+        let mut times: HashMap<(i32, i64), Vec<SystemTime>> = HashMap::new();
         for file in std::fs::read_dir(self.folder.path()).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             for line in text.lines() {
-                let (partition, entry) = line.split_once(' ').unwrap();
-                let place = (partition.parse().unwrap(), entry.parse().unwrap());
-                *counts.entry(place).or_default() += 1;
+                let (place, time) = worker::parse_unfenced(line);
+                times.entry(place).or_default().push(time);
             }
         }
-        let all = effects
-            .iter()
-            .all(|effect| counts.contains_key(&(effect.partition, effect.entry)));
-        assert!(all, "an effect without its unfenced one");
-        assert_eq!(counts.len(), effects.len());
-        counts.retain(|_, count| *count > 1);
-        counts
+        times
     }
 }
 

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tidegate_store::{Field, Store, StoreUrl, StreamName, connect};
@@ -162,7 +162,8 @@ fn scheduler(store: Arc<dyn Store>, worker: &Worker, lease_ttl: Duration) -> Sch
     };
     let schedules = schedules.into_iter().collect();
     let state = Arc::new(StateMap::new());
-    Scheduler::new(store, worker.id(), schedules, state, options).unwrap()
+    let scheduler = Scheduler::new(store, worker.id(), schedules, state, options);
+    scheduler.unwrap().with_arrivals(worker.arrivals())
 }
 
 /// What the functions of all partitions share.
@@ -189,10 +190,13 @@ impl Desk {
     }
 
     fn record_unfenced(&self, batch: &[Event<Step>]) -> std::io::Result<()> {
-        let lines: String = batch
-            .iter()
-            .map(|event| format!("{} {}\n", event.partition, effects::number_of(event.id)))
-            .collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = now.as_millis();
+        let line = |event: &Event<Step>| {
+            let entry = effects::number_of(event.id);
+            format!("{} {entry} {now}\n", event.partition)
+        };
+        let lines: String = batch.iter().map(line).collect();
         (&self.file).write_all(lines.as_bytes())
     }
 
@@ -202,6 +206,16 @@ impl Desk {
         }
         self.sink.record(batch).await
     }
+}
+
+/// The partition and the entry of an unfenced effect, and when it happened.
+pub(crate) fn parse_unfenced(line: &str) -> ((i32, i64), SystemTime) {
+    let mut words = line.split(' ');
+    let mut word = || words.next().expect("three words");
+    let (partition, entry, ms) = (word(), word(), word());
+    let since_epoch = Duration::from_millis(ms.parse().unwrap());
+    let place = (partition.parse().unwrap(), entry.parse().unwrap());
+    (place, UNIX_EPOCH + since_epoch)
 }
 
 async fn work(mut events: Events<Step>, desk: Arc<Desk>) -> Result<(), BoxError> {

@@ -13,6 +13,7 @@ mod failing;
 mod flow;
 mod handing_over;
 mod processes;
+mod repartitioning;
 mod site;
 mod standing_still;
 
@@ -84,6 +85,16 @@ on_each_store! {
         a_static_member_has_its_partitions_again_after_a_restart;
     processes:
         killed_workers_lose_nothing_and_repeat_nothing_behind_a_fence;
+    repartitioning:
+        four_sixteen_and_three_partitions_keep_the_order_of_each_key,
+        a_change_that_died_between_any_two_steps_holds_nobody_up,
+        a_sender_with_an_old_belief_keeps_the_order_of_each_key,
+        a_request_id_is_known_again_across_a_change,
+        new_partitions_wait_for_what_stands_still_in_the_old_ones,
+        a_replay_comes_in_the_order_of_the_generations,
+        a_description_with_another_number_changes_nothing,
+        a_full_partition_gets_other_ones,
+        what_cannot_be_planned_is_refused;
     standing_still:
         a_quarantined_partition_stands_still_and_the_others_go_on,
         a_quarantine_survives_a_restart,

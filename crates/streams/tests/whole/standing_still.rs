@@ -76,7 +76,7 @@ pub(crate) async fn a_quarantine_survives_a_restart(site: Site) {
     site.send(0, "a", 0..10).await;
     let seen = Seen::default();
     let function = seen.unless(|event| event.number == 4);
-    let worker = site.start(processor(1, with(Policy::Quarantine), function));
+    let worker = site.start(processor(2, with(Policy::Quarantine), function));
     in_quarantine(&site, 0).await;
     worker.stop().await;
     let again = Seen::default();

@@ -14,7 +14,8 @@ pub(crate) async fn peer(arguments: &[&str]) -> Vec<String> {
     let mut python = Command::new("python3");
     // The text of a key may hold any character, whatever the machine's language is.
     python.arg(script).args(arguments).env("PYTHONUTF8", "1");
-    let mut process = Process::spawn(&python).expect("start python3 (apt-get install python3)");
+    let mut process =
+        Process::spawn(&python).expect("start python3 (install it with `cargo xtask setup`)");
     let status = process.wait(DEADLINE).await.expect("it ends by itself");
     assert!(status.success(), "{status}: {:#?}", process.stderr());
     process.stdout()

@@ -5,7 +5,7 @@
 
 use tokio::time::{Instant, sleep};
 
-use super::{RedisServer, dialogue};
+use super::{RedisServer, SlotMove, dialogue};
 use crate::Error;
 use crate::deadline::PROBE_INTERVAL;
 use crate::port::Port;
@@ -17,6 +17,10 @@ const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 /// How long a node may be silent until the others think of a failover.
 const NODE_TIMEOUT_MS: &str = "1000";
+/// The same for nodes that are to stay what they are, however busy the machine is.
+const PATIENT_NODE_TIMEOUT_MS: &str = "60000";
+/// How many ports are tried for a node's talk with the others.
+const BUS_ATTEMPTS_MAX: usize = 3;
 
 /// A running cluster; all its nodes are killed, and their directories removed, when the handle is
 /// dropped.
@@ -40,9 +44,24 @@ impl RedisCluster {
     /// [`Error::MissingProgram`] without `redis-server`, [`Error::NotReady`] if the nodes don't
     /// find together; otherwise whatever prevented the start of a node.
     pub async fn start() -> Result<Self, Error> {
+        Self::start_with(NODE_TIMEOUT_MS).await
+    }
+
+    /// The same, for tests that have nothing to do with failovers. A machine that is so busy that
+    /// a master does not get to run for a second would cause one, and that takes acknowledged
+    /// writes along.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_patient() -> Result<Self, Error> {
+        Self::start_with(PATIENT_NODE_TIMEOUT_MS).await
+    }
+
+    async fn start_with(node_timeout_ms: &str) -> Result<Self, Error> {
         let mut nodes = Vec::with_capacity(2 * MASTERS);
         for _ in 0..2 * MASTERS {
-            nodes.push(Node::start().await?);
+            nodes.push(Node::start(node_timeout_ms).await?);
         }
         let cluster = Self { nodes };
         cluster.join().await?;
@@ -90,10 +109,27 @@ impl RedisCluster {
     ///
     /// [`Error::NotRunning`] if no node knows the master.
     pub async fn kill_master_of(&mut self, key: &str) -> Result<u16, Error> {
-        let not_running = || Error::NotRunning {
-            program: "redis-server".to_owned(),
-        };
-        let mut master = None;
+        let master = self.master_of(key).await?;
+        let is_master = |node: &&mut Node| node.server.port() == master;
+        let node = self.nodes.iter_mut().find(is_master);
+        node.ok_or_else(not_running)?.server.kill().await?;
+        Ok(master)
+    }
+
+    /// Begins to hand the slot of `key` over to another master; see there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] if no node knows the master, [`Error::NotReady`] if a node refuses.
+    pub async fn begin_slot_move(&self, key: &str) -> Result<SlotMove, Error> {
+        let from = self.master_of(key).await?;
+        let mut masters = self.nodes.iter().take(MASTERS).map(|it| it.server.port());
+        let to = masters.find(|port| *port != from);
+        SlotMove::begin(key, from, to.ok_or_else(not_running)?, &self.ports()).await
+    }
+
+    /// The port of the master that has `key`.
+    async fn master_of(&self, key: &str) -> Result<u16, Error> {
         for node in &self.nodes {
             let port = node.server.port();
             let asked = dialogue::ask(port, &format!("EXISTS {key}")).await;
@@ -101,13 +137,28 @@ impl RedisCluster {
                 Ok(_) => Some(port),
                 Err(refusal) => moved_to(&refusal.to_string()),
             };
-            master = master.or(owner);
+            if let Some(owner) = owner {
+                return Ok(owner);
+            }
         }
-        let master = master.ok_or_else(not_running)?;
-        let is_master = |node: &&mut Node| node.server.port() == master;
-        let node = self.nodes.iter_mut().find(is_master);
-        node.ok_or_else(not_running)?.server.kill().await?;
-        Ok(master)
+        Err(not_running())
+    }
+
+    /// Kills the replica of the master that has `key` (`SIGKILL`), and returns the ports on which
+    /// the master listens and the replica listened. It is known only as long as no other node has
+    /// taken its master's place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] if no node knows the master.
+    pub async fn kill_replica_of(&mut self, key: &str) -> Result<(u16, u16), Error> {
+        let master = self.master_of(key).await?;
+        let (masters, replicas) = self.nodes.split_at_mut(MASTERS);
+        let place = masters.iter().position(|it| it.server.port() == master);
+        let replica = place.and_then(|place| replicas.get_mut(place));
+        let replica = replica.ok_or_else(not_running)?;
+        replica.server.kill().await?;
+        Ok((master, replica.server.port()))
     }
 
     /// Starts the node on `port` again, after it was killed; it follows the node that has taken
@@ -123,9 +174,7 @@ impl RedisCluster {
             .find(|node| node.server.port() == port);
         match node {
             Some(node) => node.server.restart().await,
-            None => Err(Error::NotRunning {
-                program: "redis-server".to_owned(),
-            }),
+            None => Err(not_running()),
         }
     }
 
@@ -183,7 +232,19 @@ impl RedisCluster {
 }
 
 impl Node {
-    async fn start() -> Result<Self, Error> {
+    /// The server looks for another port for itself where the one that was found is taken in the
+    /// meantime; the other one is looked for here.
+    async fn start(timeout_ms: &str) -> Result<Self, Error> {
+        for _ in 1..BUS_ATTEMPTS_MAX {
+            match Self::try_start(timeout_ms).await {
+                Err(Error::NoFreePort { .. }) => {}
+                done => return done,
+            }
+        }
+        Self::try_start(timeout_ms).await
+    }
+
+    async fn try_start(timeout_ms: &str) -> Result<Self, Error> {
         let bus = Port::reserve().map_err(|source| Error::Spawn {
             program: "redis-server".to_owned(),
             source,
@@ -191,7 +252,7 @@ impl Node {
         let server = RedisServer::builder()
             .setting("cluster-enabled", "yes")
             .setting("cluster-port", bus.number().to_string())
-            .setting("cluster-node-timeout", NODE_TIMEOUT_MS)
+            .setting("cluster-node-timeout", timeout_ms)
             .setting("repl-diskless-sync-delay", "0")
             .start()
             .await?;
@@ -238,7 +299,13 @@ impl Node {
     }
 }
 
-fn not_ready(command: &str, reply: &str) -> Error {
+fn not_running() -> Error {
+    Error::NotRunning {
+        program: "redis-server".to_owned(),
+    }
+}
+
+pub(super) fn not_ready(command: &str, reply: &str) -> Error {
     Error::NotReady {
         program: "redis-server".to_owned(),
         within: READY_WITHIN,

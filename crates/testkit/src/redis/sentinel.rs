@@ -82,16 +82,40 @@ impl RedisSentinel {
         Err(not_running())
     }
 
-    /// Kills the master (`SIGKILL`). About two seconds later the replica is the master.
+    /// Kills the master (`SIGKILL`), and returns the port on which it listened. About two seconds
+    /// later the replica is the master.
     ///
     /// # Errors
     ///
     /// [`Error::NotRunning`] if the Sentinels know no master.
-    pub async fn kill_master(&mut self) -> Result<(), Error> {
+    pub async fn kill_master(&mut self) -> Result<u16, Error> {
         let port = self.master_port().await?;
-        let is_master = |server: &&mut RedisServer| server.port() == port;
-        let master = self.servers.iter_mut().find(is_master);
-        master.ok_or_else(not_running)?.kill().await
+        self.server(port)?.kill().await?;
+        Ok(port)
+    }
+
+    /// Starts the server on `port` again, after it was killed and another one has taken its place:
+    /// it has no data, and follows the new master, as a Sentinel tells it after some ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] for an unknown port or while there is no other master; otherwise
+    /// whatever prevented the start.
+    pub async fn restart(&mut self, port: u16) -> Result<(), Error> {
+        let master = self.master_port().await?;
+        if master == port {
+            return Err(not_running());
+        }
+        self.server(port)?.restart().await?;
+        let followed = dialogue::ask(port, &format!("REPLICAOF 127.0.0.1 {master}")).await;
+        followed.map_err(|_refusal| not_running())?;
+        Ok(())
+    }
+
+    fn server(&mut self, port: u16) -> Result<&mut RedisServer, Error> {
+        let is_it = |server: &&mut RedisServer| server.port() == port;
+        let server = self.servers.iter_mut().find(is_it);
+        server.ok_or_else(not_running)
     }
 
     async fn until_acquainted(&self) -> Result<(), Error> {

@@ -68,8 +68,9 @@ pub(super) async fn run(
     command: &DeadCommand,
     as_json: bool,
 ) -> Result<(), Error> {
-    let spec = app.stream_named(command.stream())?.spec.clone();
-    let desk = Desk::open(store, spec).await?;
+    let stream = app.stream_named(command.stream())?;
+    let desk = Desk::open(store, stream.spec.clone()).await?;
+    let desk = desk.with_keys(stream.key_of());
     let done = at(&desk, command, as_json).await;
     // The desk is free in half a minute anyway; what was done, or failed, says more.
     let closed = desk.close().await;

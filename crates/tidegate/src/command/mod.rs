@@ -4,13 +4,17 @@
 //! arguments ─► one command ─► the store ─► text or JSON on the standard output
 //! ```
 //!
-//! In the order of use: [`worker`] runs the processors and the schedules, [`send`] sends records,
-//! [`stream`] shows the streams, [`dead`] what was given up, [`processor`] moves the processors' positions and releases what
+//! In the order of use: [`worker`] runs the processors and the schedules and tells how it goes by
+//! its [`console`], [`send`] sends records, [`stream`] shows the streams, [`mod@repartition`]
+//! changes their partitions, [`dead`] what was given up, [`processor`] moves the processors'
+//! positions and releases what
 //! they hold back.
 
+mod console;
 mod dead;
 mod output;
 mod processor;
+mod repartition;
 mod send;
 mod signals;
 mod stream;

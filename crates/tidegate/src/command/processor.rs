@@ -7,7 +7,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::json;
 use tidegate_store::{EntryId, GroupName, Partition, ReadLimit, Start, Store};
-use tidegate_streams::{StreamSpec, parked, quarantine};
+use tidegate_streams::{StreamSpec, layout, parked, quarantine};
 
 use super::output;
 use crate::{App, Error};
@@ -113,15 +113,14 @@ async fn reset(
 ) -> Result<(), Error> {
     let (group, spec) = find(app, name)?;
     let stream = spec.name()?;
+    // From the oldest on: whoever gets a newer one then finds what comes before it.
     let partitions = match only {
-        Some(index) => checked(spec, index)?..index + 1,
-        None => 0..spec.partitions,
+        Some(index) => vec![checked(store, spec, index).await?],
+        None => partitions(store, spec).await?,
     };
     let count = partitions.len();
-    for index in partitions {
-        store
-            .reset_group(&group, &stream.partition(index), start)
-            .await?;
+    for partition in partitions {
+        store.reset_group(&group, &partition, start).await?;
     }
     if as_json {
         output::json(&json!({"processor": name, "partitions_reset": count}));
@@ -133,10 +132,9 @@ async fn reset(
 
 async fn held(app: &App, store: &dyn Store, name: &str, as_json: bool) -> Result<(), Error> {
     let (group, spec) = find(app, name)?;
-    let stream = spec.name()?;
     let mut rows = Vec::new();
-    for index in 0..spec.partitions {
-        let partition = stream.partition(index);
+    for partition in partitions(store, spec).await? {
+        let index = partition.index;
         if let Some(found) = quarantine::look(store, &group, &partition).await? {
             if as_json {
                 output::json(&json!({
@@ -184,7 +182,7 @@ async fn release(
     as_json: bool,
 ) -> Result<(), Error> {
     let (group, spec) = find(app, name)?;
-    let partition = spec.name()?.partition(checked(spec, index)?);
+    let partition = checked(store, spec, index).await?;
     match key {
         Some(key) => {
             if !is_parked(store, &group, &partition, key).await? {
@@ -246,14 +244,24 @@ fn find<'a>(app: &'a App, name: &str) -> Result<(GroupName, &'a StreamSpec), Err
     Ok((GroupName::new(name)?, spec))
 }
 
-fn checked(spec: &StreamSpec, index: u32) -> Result<u32, Error> {
-    if index < spec.partitions {
-        return Ok(index);
+/// The partitions that a stream has, and had before where something of these may be left; the
+/// oldest first.
+async fn partitions(store: &dyn Store, spec: &StreamSpec) -> Result<Vec<Partition>, Error> {
+    let layout = layout::load(store, spec).await?;
+    Ok(layout.live_partitions(&spec.name()?))
+}
+
+async fn checked(store: &dyn Store, spec: &StreamSpec, index: u32) -> Result<Partition, Error> {
+    let partitions = partitions(store, spec).await?;
+    if let Some(found) = partitions.iter().find(|it| it.index == index) {
+        return Ok(found.clone());
     }
+    let indexes = partitions.iter().map(|it| it.index);
     Err(Error::Invalid(format!(
-        "the stream {} has no partition {index}; it has 0 to {}",
+        "the stream {} has no partition {index}; it has {} to {}",
         spec.stream,
-        spec.partitions - 1
+        indexes.clone().min().unwrap_or_default(),
+        indexes.max().unwrap_or_default()
     )))
 }
 

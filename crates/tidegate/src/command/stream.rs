@@ -6,12 +6,13 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use tidegate_store::{Entry, EntryId, GroupName, Lag, LeaseHolder, Partition, ReadLimit, Store};
-use tidegate_streams::{StreamSpec, quarantine};
+use tidegate_streams::{StreamSpec, layout, quarantine};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::dead::{self, DeadCommand};
 use super::output;
+use super::repartition::{self, RepartitionArgs};
 use crate::{App, Error};
 
 /// How much one read of `tail` and `peek` brings.
@@ -46,6 +47,8 @@ pub(super) enum StreamCommand {
         #[arg(value_parser = clap::value_parser!(u32).range(1..=500))]
         entries: u32,
     },
+    /// Give a stream another number of partitions while it is used.
+    Repartition(RepartitionArgs),
     /// What processors gave up.
     #[command(subcommand)]
     Dead(DeadCommand),
@@ -66,6 +69,9 @@ pub(super) async fn run(
         StreamCommand::Peek { stream, entries } => {
             peek(app, &*store, stream, *entries, as_json).await
         }
+        StreamCommand::Repartition(args) => {
+            repartition::run(app, store, args, as_json, shutdown).await
+        }
         StreamCommand::Dead(command) => dead::run(app, store, command, as_json).await,
     }
 }
@@ -75,7 +81,9 @@ async fn list(app: &App, store: &dyn Store, as_json: bool) -> Result<(), Error> 
     for registered in &app.streams {
         let spec = &registered.spec;
         let readers = readers(app, spec)?;
-        let partitions = partitions(spec)?;
+        let layout = layout::load(store, spec).await?;
+        let partitions = layout.live_partitions(&spec.name()?);
+        let count = layout.current().map_or(0, |current| current.partitions);
         // A stream that nobody reads still holds something.
         let asked = match readers.first() {
             Some(group) => group.clone(),
@@ -90,14 +98,14 @@ async fn list(app: &App, store: &dyn Store, as_json: bool) -> Result<(), Error> 
         let names: Vec<String> = readers.iter().map(ToString::to_string).collect();
         if as_json {
             output::json(&json!({
-                "stream": spec.stream, "partitions": spec.partitions, "entries": held,
+                "stream": spec.stream, "partitions": count, "entries": held,
                 "processors": names,
             }));
         }
         rows.push(vec![
             spec.stream.clone(),
             names.join(", "),
-            spec.partitions.to_string(),
+            count.to_string(),
             held.to_string(),
         ]);
     }
@@ -118,7 +126,7 @@ struct Row {
 
 async fn info(app: &App, store: &dyn Store, stream: &str, as_json: bool) -> Result<(), Error> {
     let spec = &app.stream_named(stream)?.spec;
-    let partitions = partitions(spec)?;
+    let partitions = partitions(store, spec).await?;
     let mut rows = Vec::new();
     for processor in readers(app, spec)? {
         let lags = store.lag(&processor, &partitions).await?;
@@ -213,7 +221,7 @@ async fn peek(
         entries: entries as usize,
         ..READ
     };
-    for partition in partitions(&app.stream_named(stream)?.spec)? {
+    for partition in partitions(store, &app.stream_named(stream)?.spec).await? {
         for entry in store.read_after(&partition, EntryId::ZERO, limit).await? {
             show(&partition, &entry, as_json);
         }
@@ -228,7 +236,7 @@ async fn tail(
     as_json: bool,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let partitions = partitions(&app.stream_named(stream)?.spec)?;
+    let partitions = partitions(store, &app.stream_named(stream)?.spec).await?;
     let ends = store.lag(&GroupName::new("nobody")?, &partitions).await?;
     let ends = ends.into_iter().map(|lag| lag.last_id);
     let mut positions: Vec<(Partition, EntryId)> = partitions.into_iter().zip(ends).collect();
@@ -275,15 +283,14 @@ fn show(partition: &Partition, entry: &Entry, as_json: bool) {
     ));
 }
 
-fn partitions(spec: &StreamSpec) -> Result<Vec<Partition>, Error> {
-    let name = spec.name()?;
-    Ok((0..spec.partitions)
-        .map(|index| name.partition(index))
-        .collect())
+/// The partitions that a stream has, and had before where something of these may be left.
+async fn partitions(store: &dyn Store, spec: &StreamSpec) -> Result<Vec<Partition>, Error> {
+    let layout = layout::load(store, spec).await?;
+    Ok(layout.live_partitions(&spec.name()?))
 }
 
 /// The processors that read a stream.
-fn readers(app: &App, spec: &StreamSpec) -> Result<Vec<GroupName>, Error> {
+pub(super) fn readers(app: &App, spec: &StreamSpec) -> Result<Vec<GroupName>, Error> {
     let names = app.processors.iter().map(|one| &one.options);
     let names = names.filter(|options| options.stream == spec.stream);
     let groups = names.map(|options| GroupName::new(options.name));

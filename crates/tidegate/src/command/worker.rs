@@ -1,5 +1,6 @@
 //! `worker`: runs the processors and the schedules.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tidegate_streams::{Processor, StateMap, Worker};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::console;
 use crate::{App, Error};
 
 /// How long the runs of schedules have to end at a shutdown.
@@ -21,11 +23,24 @@ const SCHEDULE_GRACE: Duration = Duration::from_secs(10);
 Examples:
   shop worker
   shop worker --processors settle,notify
-  shop worker --store redis://127.0.0.1:6379")]
+  shop worker --static-name $HOSTNAME
+  shop worker --store redis://127.0.0.1:6379
+  shop worker --listen 127.0.0.1:9000      GET /health, /health/ready, /metrics
+
+An address that other machines can reach needs a token, in TIDEGATE__CONSOLE__TOKEN.")]
 pub(super) struct WorkerArgs {
     /// Only these processors; schedules are run by every worker.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     processors: Vec<String>,
+
+    /// Tell over HTTP how it goes: health, readiness and metrics.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Be the worker of this name, which no other has at the same time: after a restart within the
+    /// time of a lease its partitions are its own again, and nobody else takes them meanwhile.
+    #[arg(long, value_name = "NAME")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    static_name: Option<String>,
 }
 
 /// Runs until `shutdown`, or until a processor halts.
@@ -54,6 +69,18 @@ pub(super) async fn run(
 
     let lease_ttl = options.lease_ttl;
     let worker = Worker::new(Arc::clone(&store), processors, options)?;
+    let console = match args.listen {
+        Some(address) => {
+            let bound = console::bind(address, Arc::clone(&store), worker.metrics()).await?;
+            info!(address = %bound.address(), "the console answers");
+            Some(bound)
+        }
+        None => None,
+    };
+    let worker = match &args.static_name {
+        Some(name) => worker.as_static_member(name),
+        None => worker,
+    };
     let scheduler = Scheduler::new(
         store,
         worker.id(),
@@ -65,13 +92,26 @@ pub(super) async fn run(
             grace: SCHEDULE_GRACE,
         },
     )?;
+    let scheduler = scheduler.with_arrivals(worker.arrivals());
     // Whichever fails stops the other. Where there is nothing to do, it waits for its shutdown.
     let stop = shutdown.child_token();
-    let (worked, scheduled, ()) = tokio::join!(
-        until_failure(worker.run(stop.clone()), &stop),
-        until_failure(scheduler.run(stop.clone()), &stop),
-        stop.cancelled(),
-    );
+    let ended = CancellationToken::new();
+    let work = async {
+        let ends = tokio::join!(
+            until_failure(worker.run(stop.clone()), &stop),
+            until_failure(scheduler.run(stop.clone()), &stop),
+            stop.cancelled(),
+        );
+        ended.cancel();
+        ends
+    };
+    // The console answers until the last event is done.
+    let telling = async {
+        if let Some(console) = console {
+            console.run(ended.clone()).await;
+        }
+    };
+    let ((worked, scheduled, ()), ()) = tokio::join!(work, telling);
     worked?;
     scheduled?;
     Ok(())

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use tidegate_drain::{Options, status};
+use tidegate_drain::status;
+use tidegate_drain::tenants::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::info;
 
 use super::tally::{Counts, Tally, held_in_words};
-use crate::connect::Ends;
 use crate::output::count;
 use crate::progress;
 
@@ -20,19 +20,14 @@ const LOG_PAUSE: Duration = Duration::from_secs(5);
 
 /// Shows what a tally counts.
 pub(super) struct Live<'a> {
-    ends: &'a Ends,
-    options: &'a Options,
+    tenants: &'a [Handle],
     tally: &'a Arc<Tally>,
 }
 
 impl<'a> Live<'a> {
     /// Nothing is shown before [`show`](Self::show).
-    pub(super) fn new(ends: &'a Ends, options: &'a Options, tally: &'a Arc<Tally>) -> Self {
-        Self {
-            ends,
-            options,
-            tally,
-        }
+    pub(super) fn new(tenants: &'a [Handle], tally: &'a Arc<Tally>) -> Self {
+        Self { tenants, tally }
     }
 
     /// Shows it for ever; dropped, the line goes away.
@@ -94,9 +89,17 @@ impl<'a> Live<'a> {
 
     /// How much is left; none where that can't be known now.
     async fn pending(&self) -> Option<u64> {
-        let asked = status::status(&*self.ends.store, &*self.ends.sink, self.options);
-        let shards = tokio::time::timeout(LIVE_PAUSE, asked).await.ok()?.ok()?;
-        Some(shards.iter().map(status::ShardStatus::pending).sum())
+        let counted = async {
+            let mut pending = 0;
+            for tenant in self.tenants {
+                let ends = tenant.ends()?;
+                let asked = status::status(&*ends.store, &*ends.sink, tenant.options());
+                let shards = asked.await.ok()?;
+                pending += shards.iter().map(status::ShardStatus::pending).sum::<u64>();
+            }
+            Some(pending)
+        };
+        tokio::time::timeout(LIVE_PAUSE, counted).await.ok()?
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -36,6 +36,8 @@ pub(crate) struct Counts {
     pub(crate) batches: u64,
     /// Transactions rolled back because the ledger had moved.
     pub(crate) fenced: u64,
+    /// How long the shutdown took; the longest of all tenants'.
+    shutdown: Option<Duration>,
     /// The time from append to commit, for each entry. None before the first one.
     delays_ms: Option<Histogram<u64>>,
 }
@@ -80,6 +82,7 @@ impl Tally {
             "batches": counts.batches,
             "fenced": counts.fenced,
             "seconds": seconds,
+            "shutdown_ms": counts.shutdown.map(|took| took.as_millis()),
             "delay_ms_p50": counts.delay_ms(0.5),
             "delay_ms_p99": counts.delay_ms(0.99),
         })
@@ -108,12 +111,24 @@ impl Tally {
         format!("Applied {applied} in {batches}, in {seconds:.1} s{delay}{held}.")
     }
 
-    fn print(&self, batch: &Batch) {
+    /// Who counts for a tenant, or for the only one.
+    pub(crate) fn of(self: &Arc<Self>, tenant: Option<&str>) -> Arc<dyn Observer> {
+        Arc::new(OfTenant {
+            tally: Arc::clone(self),
+            tenant: tenant.map(str::to_owned),
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn print(&self, tenant: Option<&str>, batch: &Batch) {
         let mut delays_ms: BTreeMap<u64, u64> = BTreeMap::new();
         for delay_ms in &batch.delays_ms {
             *delays_ms.entry(*delay_ms).or_default() += 1;
         }
-        let line = json!({
+        let mut line = json!({
             "shard": batch.shard,
             "applied": batch.settled.applied,
             "dead": batch.settled.dead,
@@ -121,6 +136,9 @@ impl Tally {
             "parked": batch.settled.parked,
             "delays_ms": delays_ms,
         });
+        if let (Some(tenant), Some(line)) = (tenant, line.as_object_mut()) {
+            line.insert("tenant".to_owned(), tenant.into());
+        }
         // Written at once: whoever reads must know of it even if the process is killed now.
         let mut out = io::stdout().lock();
         let written = out
@@ -134,22 +152,28 @@ impl Tally {
     }
 }
 
-impl Observer for Tally {
+/// Counts for one tenant.
+#[derive(Debug)]
+struct OfTenant {
+    tally: Arc<Tally>,
+    tenant: Option<String>,
+}
+
+impl Observer for OfTenant {
     fn committed(&self, batch: &Batch) {
-        {
-            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.add(batch);
-        }
-        if self.is_printing() {
-            self.print(batch);
+        self.tally.change(|counts| counts.add(batch));
+        if self.tally.is_printing() {
+            self.tally.print(self.tenant.as_deref(), batch);
         }
     }
 
     fn fenced(&self, _shard: u32) {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fenced += 1;
+        self.tally.change(|counts| counts.fenced += 1);
+    }
+
+    fn stopped(&self, took: Duration) {
+        self.tally
+            .change(|counts| counts.shutdown = counts.shutdown.max(Some(took)));
     }
 }
 
@@ -197,26 +221,33 @@ pub(crate) fn held_in_words(settled: &Settled) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_store::EntryId;
+
     use super::*;
 
     #[test]
     fn a_tally_adds_up() {
-        let tally = Tally::new(false);
+        let tally = Arc::new(Tally::new(false));
+        let observer = tally.of(None);
         assert_eq!(tally.summary()["delay_ms_p50"], Value::Null);
         let settled = Settled {
             applied: 2,
             dead: 1,
             ..Settled::default()
         };
-        tally.committed(&Batch {
+        observer.committed(&Batch {
             shard: 0,
             settled,
             delays_ms: vec![5, 7, 900],
+            through: EntryId::ZERO,
+            pace: None,
         });
-        tally.committed(&Batch {
+        observer.committed(&Batch {
             shard: 1,
             settled,
             delays_ms: vec![5, 5, 5],
+            through: EntryId::ZERO,
+            pace: None,
         });
         let summary = tally.summary();
         assert_eq!(

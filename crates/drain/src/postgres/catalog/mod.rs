@@ -24,7 +24,7 @@ use self::rank::{ForeignKey, Ranks};
 use super::codec::{Kind, TypeRow, Types, choose};
 use super::failure::own;
 use super::session::Session;
-use crate::catalog::{Absent, Catalog, Column, Table};
+use crate::catalog::{Absent, Catalog, Column, Replaced, Table};
 use crate::error::Result;
 
 /// A table on its way into the catalog.
@@ -39,6 +39,7 @@ struct Draft {
     is_ordered: bool,
     has_triggers: bool,
     is_copied: bool,
+    is_watched: bool,
 }
 
 /// What the queries answer.
@@ -99,6 +100,7 @@ async fn query(client: &Client) -> std::result::Result<Answers, tokio_postgres::
 /// Puts columns and keys to their tables, which are known by their OIDs.
 fn draft(answers: &Answers) -> HashMap<u32, Draft> {
     let types = read_types(&answers.types);
+    let takes_any_text = answers.database.get("takes_any_text");
     let tables = answers
         .tables
         .iter()
@@ -109,7 +111,11 @@ fn draft(answers: &Answers) -> HashMap<u32, Draft> {
             draft
                 .positions
                 .insert(row.get("attnum"), draft.columns.len());
-            draft.columns.push(read_column(row, &types));
+            let mut column = read_column(row, &types);
+            if !draft.is_watched && !row.get::<_, bool>("is_watched") {
+                column.replaced = replaced(&column, &types, row.get("atttypid"), takes_any_text);
+            }
+            draft.columns.push(column);
         }
     }
     for row in &answers.primary_keys {
@@ -134,6 +140,7 @@ fn read_table(row: &Row) -> Draft {
         // A rule may turn a statement into another one, as a trigger may.
         has_triggers: has_triggers || has_rules,
         is_copied: !has_rules && !row.get::<_, bool>("has_row_security"),
+        is_watched: row.get("is_watched"),
         ..Draft::default()
     }
 }
@@ -159,7 +166,23 @@ fn read_column(row: &Row, types: &Types) -> Column {
         cell_type: travel.cell_type,
         is_not_null: row.get::<_, bool>("attnotnull") || travel.is_not_null,
         absent,
+        replaced: Replaced::Seen,
         codec: travel.codec,
+    }
+}
+
+/// What would become of a value of a column that nothing depends on. A domain may have constraints
+/// of its own.
+fn replaced(column: &Column, types: &Types, oid: u32, takes_any_text: bool) -> Replaced {
+    let is_domain = types
+        .get(&oid)
+        .is_none_or(|row| matches!(row.kind, Kind::Domain { .. }));
+    let is_read_again =
+        column.cell_type != column.sql_type || matches!(column.sql_type.as_str(), "json" | "jsonb");
+    match (is_domain, is_read_again || !takes_any_text) {
+        (true, _) => Replaced::Seen,
+        (false, true) => Replaced::UnseenIfNull,
+        (false, false) => Replaced::Unseen,
     }
 }
 

@@ -8,9 +8,12 @@ pub(super) const ONE_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABL
 /// The schema is null where no schema of the search path exists.
 pub(super) const DATABASE: &str = "
 SELECT current_schema()::text AS schema,
-       EXISTS (SELECT FROM pg_constraint WHERE condeferrable) AS has_deferrable";
+       EXISTS (SELECT FROM pg_constraint WHERE condeferrable) AS has_deferrable,
+       current_setting('server_encoding') IN ('UTF8', 'SQL_ASCII') AS takes_any_text";
 
-/// Tables that may be written. Disabled triggers count: they may be enabled at any time.
+/// Tables that may be written. Disabled triggers count: they may be enabled at any time. A table is
+/// watched where each state of a row may be judged as a whole: by a policy, a partition's bounds, a
+/// generated column, or a constraint or index on the whole row, which has no number as columns have.
 pub(super) const TABLES: &str = "
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name,
        EXISTS (SELECT FROM pg_trigger t WHERE NOT t.tgisinternal AND (t.tgrelid = c.oid
@@ -19,17 +22,36 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name,
        EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid) AS has_rules,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
            AS has_children,
-       c.relrowsecurity AS has_row_security
+       c.relrowsecurity AS has_row_security,
+       c.relkind = 'p' OR c.relispartition OR c.relrowsecurity
+           OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '')
+           OR EXISTS (SELECT FROM pg_constraint k
+                      WHERE k.conrelid = c.oid
+                        AND (coalesce(cardinality(k.conkey), 0) = 0 OR 0 = ANY (k.conkey)))
+           OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid
+                      AND concat(i.indexprs, i.indpred) LIKE '%:varattno 0 %')
+           AS is_watched
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p')
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'tidegate')";
 
-/// Their columns, in order. An array's collation is that of its elements.
+/// Their columns, in order. An array's collation is that of its elements. A column is watched where
+/// a constraint other than NOT NULL is on it, or an index has it as a key, in an expression or in a
+/// predicate.
 pub(super) const COLUMNS: &str = "
 SELECT a.attrelid, a.attnum, a.attname::text AS attname, a.atttypid, a.atttypmod, a.attnotnull,
        a.attgenerated <> '' AS is_generated,
        a.atthasdef OR a.attidentity <> '' AS has_default,
-       coalesce(l.collisdeterministic, true) AS is_deterministic
+       coalesce(l.collisdeterministic, true) AS is_deterministic,
+       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype <> 'n'
+                 AND a.attnum = ANY (k.conkey))
+           OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid
+                        AND a.attnum = ANY (i.indkey::int2[]))
+           OR EXISTS (SELECT FROM pg_depend d JOIN pg_class i ON i.oid = d.objid
+                      WHERE d.classid = 'pg_class'::regclass AND i.relkind IN ('i', 'I')
+                        AND d.refclassid = 'pg_class'::regclass
+                        AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum)
+           AS is_watched
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -3,18 +3,24 @@
 -- KEYS[1]  the partition's stream
 -- ARGV[1]  the group
 -- ARGV[2]  how many entries may be counted one by one
--- Reply    {appended, held, last id, delivered through, pending, undelivered}
+-- Reply    {appended, held, last id, delivered through, pending, undelivered, 1 where it is sealed}
 --
 -- Atomic because the numbers must be of one moment: an entry that is appended between two
 -- questions would be counted as held and not as appended.
 
 if redis.call('EXISTS', KEYS[1]) == 0 then
-  return {0, 0, '0-0', '0-0', 0, 0}
+  return {0, 0, '0-0', '0-0', 0, 0, 0}
 end
 
 local stream = by_name(redis.call('XINFO', 'STREAM', KEYS[1]))
 local held = stream['length']
 local last_id = stream['last-generated-id']
+local sealed = last_id == '18446744073709551615-18446744073709551615' and 1 or 0
+if sealed == 1 then
+  -- The id that closes it is no entry's.
+  local last_entry = stream['last-entry']
+  last_id = last_entry and last_entry[1] or '0-0'
+end
 
 local group = nil
 for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -24,10 +30,13 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   end
 end
 if not group then
-  return {stream['entries-added'], held, last_id, '0-0', 0, held}
+  return {stream['entries-added'], held, last_id, '0-0', 0, held, sealed}
 end
 
 local delivered = group['last-delivered-id']
+if sealed == 1 and held == 0 then
+  last_id = delivered
+end
 local undelivered
 if held == 0 or not id_before(delivered, last_id) then
   undelivered = 0
@@ -53,4 +62,4 @@ else
   undelivered = held - counted
 end
 
-return {stream['entries-added'], held, last_id, delivered, group['pending'], undelivered}
+return {stream['entries-added'], held, last_id, delivered, group['pending'], undelivered, sealed}
