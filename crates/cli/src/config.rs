@@ -18,8 +18,12 @@ use crate::{connect, failure, output, progress, tenant};
 ///
 /// # Errors
 /// Every mistake in it, at once.
-pub(crate) fn load(file: Option<&Path>) -> miette::Result<Config> {
-    Config::load(file).map_err(explained)
+pub(crate) fn load(file: Option<&Path>, hyperswitch: Option<&Path>) -> miette::Result<Config> {
+    let config = match hyperswitch {
+        Some(place) => Config::load_over_hyperswitch(file, place),
+        None => Config::load(file),
+    };
+    config.map_err(explained)
 }
 
 /// Holds the policies of tables against the tables there are.

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> miette::Result<ExitCode> {
-    let load = || config::load(cli.config.as_deref());
+    let load = || config::load(cli.config.as_deref(), cli.hyperswitch_config.as_deref());
     match &cli.command {
         Command::Demo(args) => demo::run(args).await,
         Command::Drain(command) => Box::pin(drain::run(command, &load()?.settings)).await,

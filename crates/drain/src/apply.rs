@@ -8,6 +8,8 @@
 //! applied, or it is held with its reason. If the process dies anywhere before the commit, the
 //! transaction never was; after it, the ledger says so and the entries are not read again.
 
+use std::sync::Arc;
+
 use tidegate_store::{Entry, EntryId, Epoch, Partition};
 
 use crate::catalog::Catalog;
@@ -15,6 +17,7 @@ use crate::dead_letter::DeadLetter;
 use crate::envelope::Envelope;
 use crate::error::{Error, Result};
 use crate::held::HeldIndex;
+use crate::hyperswitch::Forms;
 use crate::settle::Work;
 use crate::sink::{Claim, Fence, Sink, SinkTransaction};
 
@@ -28,6 +31,8 @@ pub struct Rules {
     pub entry_bytes_max: usize,
     /// How long an entry waits for the parent row of a foreign key, in milliseconds.
     pub parent_wait_ms_max: u64,
+    /// How Hyperswitch's forms are read; without it, those that need nothing to be known.
+    pub forms: Option<Arc<Forms>>,
 }
 
 /// What a transaction settled.

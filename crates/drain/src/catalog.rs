@@ -11,6 +11,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use serde_json::value::RawValue;
 
+use crate::hyperswitch::Takes;
 use crate::operation::Verb;
 use crate::policy::{Policies, Policy};
 use crate::rejection::{Code, Rejection};
@@ -101,6 +102,11 @@ pub trait Codec: fmt::Debug + Send + Sync {
     /// is not so (a case-insensitive text), rows can't be told apart by their keys' cells.
     fn is_exact(&self) -> bool {
         true
+    }
+
+    /// Which binds the column takes: values in PostgreSQL's binary form.
+    fn takes(&self) -> Takes {
+        Takes::Nothing
     }
 
     /// The value as it stands in a partition key: one text for all spellings of one value.

@@ -18,8 +18,19 @@ pub const REQUEST_ID: &[u8] = b"request_id";
 pub const GLOBAL_ID: &[u8] = b"global_id";
 /// Holds the operation.
 pub const TYPED_SQL: &[u8] = b"typed_sql";
+/// Holds the operation as SQL with binds, as newer releases of Hyperswitch send it.
+pub const QUERY: &[u8] = b"query";
 /// When the operation was pushed, in Unix seconds as text.
 pub const PUSHED_AT: &[u8] = b"pushed_at";
+
+/// The operation's bytes, and the form that their field says they have.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'a> {
+    /// An operation of Tidegate's or of Hyperswitch's.
+    TypedSql(&'a Bytes),
+    /// SQL with binds.
+    Query(&'a Bytes),
+}
 
 /// An entry whose fields have been told apart.
 #[derive(Clone, Debug)]
@@ -40,12 +51,12 @@ impl Envelope {
         }
     }
 
-    /// The operation's bytes.
+    /// The operation's bytes: those of `typed_sql`, and without it those of `query`.
     ///
     /// # Errors
     /// A rejection where one of the four fields is missing, or the entry is larger than
     /// `bytes_max`.
-    pub fn payload(&self, bytes_max: usize) -> Result<&Bytes, Rejection> {
+    pub fn payload(&self, bytes_max: usize) -> Result<Payload<'_>, Rejection> {
         let bytes: usize = self
             .fields
             .iter()
@@ -63,7 +74,10 @@ impl Envelope {
         for name in [REQUEST_ID, GLOBAL_ID, PUSHED_AT] {
             self.required(name)?;
         }
-        self.required(TYPED_SQL)
+        match (self.field(TYPED_SQL), self.field(QUERY)) {
+            (None, Some(query)) => Ok(Payload::Query(query)),
+            _ => self.required(TYPED_SQL).map(Payload::TypedSql),
+        }
     }
 
     /// A field as text for people; empty where it is missing.

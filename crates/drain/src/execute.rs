@@ -6,7 +6,7 @@
 //! [sent](crate::route). If the process dies here, the operation is committed or it never was.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tidegate_store::EntryId;
@@ -15,6 +15,7 @@ use crate::apply::Rules;
 use crate::catalogs::Catalogs;
 use crate::envelope::{self, Envelope};
 use crate::error::{Error, Result};
+use crate::hyperswitch::Forms;
 use crate::rejection::{Code, Rejection};
 use crate::settle::decode;
 use crate::sink::{Outcome, Refusal, Sink, Unit};
@@ -49,8 +50,16 @@ impl Executor {
             rules: Rules {
                 entry_bytes_max: operation_bytes_max,
                 parent_wait_ms_max: 0,
+                forms: None,
             },
         }
+    }
+
+    /// Reads Hyperswitch's operations so.
+    #[must_use]
+    pub fn with_forms(mut self, forms: Arc<Forms>) -> Self {
+        self.rules.forms = Some(forms);
+        self
     }
 
     /// Executes one operation, the JSON that would stand in an entry's `typed_sql`.
@@ -65,7 +74,8 @@ impl Executor {
     ) -> Result<Executed> {
         let fields = envelope::fields("", "", operation.into(), pushed_at);
         let envelope = Envelope {
-            id: EntryId::ZERO,
+            // An entry's id has the time at which it was pushed.
+            id: EntryId::new(unix_ms(pushed_at), 0),
             fields,
         };
         let executed = match self.apply(envelope.clone(), pushed_at, false).await {
@@ -127,4 +137,9 @@ impl Executor {
             delay: pushed_at.elapsed().unwrap_or_default(),
         })
     }
+}
+
+fn unix_ms(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

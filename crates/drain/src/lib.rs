@@ -11,6 +11,7 @@
 //! In the order of the flow:
 //!
 //! * [`operation`] reads the JSON of an operation, [`envelope`] the entry around it,
+//!   [`hyperswitch`] what the ancestor sends,
 //! * [`route`] finds the shard and sends,
 //! * [`catalog`] is what the target says of its tables, [`change`] an operation held against it,
 //!   with its values encoded as [`cells`],
@@ -43,6 +44,7 @@ pub mod execute;
 mod fold;
 mod gate;
 pub mod held;
+pub mod hyperswitch;
 pub mod metrics;
 mod notices;
 pub mod observer;

@@ -8,6 +8,7 @@ use tidegate_store::{GroupName, ReadLimit, StreamName};
 use crate::apply::Rules;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
+use crate::hyperswitch::Forms;
 use crate::policy::Policies;
 use crate::sink::Sink;
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub grace: Duration,
     /// What becomes of changes that meet another row than they expected, by table.
     pub policies: Policies,
+    /// How Hyperswitch's forms are read; without it, those that need nothing to be known.
+    pub forms: Option<Arc<Forms>>,
 }
 
 impl Options {
@@ -57,6 +60,7 @@ impl Options {
             lease_ttl: Duration::from_secs(10),
             grace: Duration::from_secs(10),
             policies: Policies::default(),
+            forms: None,
         }
     }
 
@@ -101,6 +105,7 @@ impl Options {
         Rules {
             entry_bytes_max: self.entry_bytes_max,
             parent_wait_ms_max: u64::try_from(self.parent_wait.as_millis()).unwrap_or(u64::MAX),
+            forms: self.forms.clone(),
         }
     }
 }

@@ -18,6 +18,10 @@ pub enum Code {
     InvalidJson,
     /// `op` names no operation.
     UnknownOperation,
+    /// Nothing says which columns an update of the ancestor's sets.
+    Unmapped,
+    /// The form of the entry is off, or what it asks for may not be asked for in this form.
+    NotAllowed,
     /// The table is not in the catalog, or is not one that may be written.
     UnknownTable,
     /// The column is not in the table, or may not be written.
@@ -50,6 +54,8 @@ impl Code {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::InvalidJson => "invalid_json",
             Self::UnknownOperation => "unknown_operation",
+            Self::Unmapped => "unmapped",
+            Self::NotAllowed => "not_allowed",
             Self::UnknownTable => "unknown_table",
             Self::UnknownColumn => "unknown_column",
             Self::InvalidKey => "invalid_key",

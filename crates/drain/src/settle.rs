@@ -15,13 +15,17 @@ use crate::apply::{Context, Rules, Settled};
 use crate::catalog::Catalog;
 use crate::change::{Change, RowKey, Unresolved, resolve};
 use crate::dead_letter::DeadLetter;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Payload};
 use crate::error::{Error, Result};
 use crate::held::{Held, HeldIndex, HeldState};
+use crate::hyperswitch::{self, Forms};
 use crate::operation::Operation;
 use crate::rejection::{Code, Doubt, Rejection};
 use crate::sink::{Found, Outcome, Passed, Refusal, SinkTransaction, Unit};
 use crate::triage;
+
+/// The ancestor's forms where nothing is set about them.
+static NO_FORMS: std::sync::LazyLock<Forms> = std::sync::LazyLock::new(Forms::default);
 
 /// The bookkeeping of one transaction.
 pub(crate) struct Work<'a, 'h> {
@@ -368,8 +372,16 @@ pub(crate) fn decode(
     let payload = envelope
         .payload(rules.entry_bytes_max)
         .map_err(without_rows)?;
-    let operation = Operation::parse(payload).map_err(without_rows)?;
-    let changes = resolve(catalog, &operation)?;
+    let changes = match payload {
+        Payload::TypedSql(bytes) if !hyperswitch::is_db_operation(bytes) => {
+            let operation = Operation::parse(bytes).map_err(without_rows)?;
+            resolve(catalog, &operation)?
+        }
+        payload => {
+            let forms = rules.forms.as_deref().unwrap_or(&NO_FORMS);
+            hyperswitch::changes(&payload, envelope.id, catalog, forms)?
+        }
+    };
     let mut rows: Vec<RowKey> = changes
         .iter()
         .flat_map(|c| c.row.iter().chain(&c.moved_to))

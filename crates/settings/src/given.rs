@@ -45,6 +45,10 @@ pub(crate) enum Written {
     Text(String),
     /// A whole number of the file.
     Number(i64),
+    /// A list of texts of the file.
+    List(Vec<String>),
+    /// A switch of the file.
+    Switch(bool),
     /// A variable's text, which may stand for a number as well.
     Variable(String),
     /// Something that no setting takes; shown as it is.
@@ -162,7 +166,17 @@ impl From<Value> for Written {
             ValueKind::String(text) => Self::Text(text),
             ValueKind::I64(number) => Self::Number(number),
             ValueKind::Table(_) => Self::Other("{…}".to_owned()),
-            ValueKind::Array(_) => Self::Other("[…]".to_owned()),
+            ValueKind::Boolean(switch) => Self::Switch(switch),
+            ValueKind::Array(values) => {
+                let texts = values.into_iter().map(|value| match value.kind {
+                    ValueKind::String(text) => Some(text),
+                    _ => None,
+                });
+                match texts.collect() {
+                    Some(texts) => Self::List(texts),
+                    None => Self::Other("[…]".to_owned()),
+                }
+            }
             other => Self::Other(other.to_string()),
         }
     }

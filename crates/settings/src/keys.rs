@@ -58,6 +58,10 @@ pub(crate) const KEYS: &[Key] = &[
         slot: |s| Slot::Stream(&mut s.drain.stream),
     },
     Key {
+        name: "drain.key_prefix",
+        slot: |s| Slot::StreamPrefix(&mut s.drain.stream),
+    },
+    Key {
         name: "drain.partitions",
         slot: |s| Slot::Partitions(&mut s.drain.partitions, 1..=PARTITIONS_MAX),
     },
@@ -105,6 +109,18 @@ pub(crate) const KEYS: &[Key] = &[
         name: "traces.otlp_url",
         slot: |s| Slot::HttpUrl(&mut s.traces.otlp_url),
     },
+    Key {
+        name: "hyperswitch.mapping",
+        slot: |s| Slot::Mapping(&mut s.mapping),
+    },
+    Key {
+        name: "hyperswitch.query",
+        slot: |s| Slot::Switch(&mut s.query),
+    },
+    Key {
+        name: "hyperswitch.query_tables",
+        slot: |s| Slot::Names(&mut s.query_tables),
+    },
 ];
 
 /// All settings of a tenant; what one doesn't have is as for everybody.
@@ -138,8 +154,8 @@ pub(crate) fn unknown(name: &str) -> String {
         .collect();
     if siblings.is_empty() {
         return format!(
-            "{name} is unknown; the sections are [store], [sink], [drain], [console], \
-             [traces] and [tenants.<id>]"
+            "{name} is unknown; the sections are [store], [sink], [drain], [hyperswitch], \
+             [console], [traces] and [tenants.<id>]"
         );
     }
     format!(

@@ -12,7 +12,8 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`given`] reads what somebody has written, and where,
+//! * [`given`] reads what somebody has written, and where, [`hyperswitch`] what stands in the
+//!   settings of Hyperswitch's drainer,
 //! * [`keys`] lists every setting there is,
 //! * [`slot`] checks a value and puts it into its place,
 //! * [`tables`] does both for the policies of tables, whose keys the user names,
@@ -28,6 +29,7 @@ pub mod address;
 pub mod connect;
 pub mod console;
 mod given;
+mod hyperswitch;
 mod keys;
 pub mod settings;
 mod slot;
@@ -45,6 +47,7 @@ pub use settings::Settings;
 pub use tenant::TenantSettings;
 
 use given::Given;
+use hyperswitch::Taken;
 use keys::{KEYS, TENANT_KEYS, TENANTS};
 use slot::{Refusal, Slot};
 use tenant::TENANTS_MAX;
@@ -116,15 +119,28 @@ impl Config {
     /// # Errors
     /// Every mistake in it, at once.
     pub fn load(file: Option<&Path>) -> Result<Self, Error> {
-        Self::read(file, std::env::vars_os())
+        Self::read(file, Taken::default(), std::env::vars_os())
+    }
+
+    /// Reads the configuration of this process over the settings of Hyperswitch's drainer: a
+    /// file, or a folder with one file for each `RUN_ENV`, and the variables `DRAINER__…`.
+    ///
+    /// # Errors
+    /// Every mistake in it, at once.
+    pub fn load_over_hyperswitch(file: Option<&Path>, place: &Path) -> Result<Self, Error> {
+        let taken = hyperswitch::read(place, std::env::vars_os())?;
+        Self::read(file, taken, std::env::vars_os())
     }
 
     fn read(
         file: Option<&Path>,
+        ancestors: Taken,
         env: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
         let mut mistakes = Vec::new();
         let mut given = given::from_file(file)?;
+        // Who names the ancestor's file wants what stands there; only a variable is stronger.
+        given.extend(ancestors.given);
         given.extend(given::from_env(env, &mut mistakes));
         let mut config = Self {
             settings: Settings::default(),
@@ -133,6 +149,8 @@ impl Config {
         for one in given {
             config.take(one, &mut mistakes);
         }
+        config.settings.ignored = ancestors.ignored;
+        config.settings.settle_forms();
         if mistakes.is_empty() {
             mistakes = config.settings.contradictions();
         }
@@ -251,7 +269,8 @@ mod tests {
 
     #[test]
     fn the_example_file_holds_the_defaults() {
-        let example = Config::read(Some(&example()), std::iter::empty()).expect("valid");
+        let example =
+            Config::read(Some(&example()), Taken::default(), std::iter::empty()).expect("valid");
         let default = Config {
             settings: Settings::default(),
             origins: HashMap::new(),
@@ -286,7 +305,7 @@ mod tests {
             ("TIDEGATE__DRAIN__BATCH_MAX", "30"),
             ("TIDEGATE_LOG", "debug"),
         ]);
-        let config = Config::read(Some(&file), env.into_iter()).expect("valid");
+        let config = Config::read(Some(&file), Taken::default(), env.into_iter()).expect("valid");
         assert_eq!(config.settings.drain.batch_max, 30);
         assert_eq!(config.settings.drain.held_max, 20);
         assert_eq!(
@@ -306,7 +325,8 @@ mod tests {
             ("TIDEGATE__SINK__URL", "mysql://root:hunter2@host/db"),
         ]);
         let missing = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tidegate.example.toml");
-        let error = Config::read(Some(&missing), env.into_iter()).expect_err("must be refused");
+        let error = Config::read(Some(&missing), Taken::default(), env.into_iter())
+            .expect_err("must be refused");
         let text = error.to_string();
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.contains("drain.batch_max = \"0\" (TIDEGATE__DRAIN__BATCH_MAX): use 1 to"));
@@ -322,7 +342,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("t.toml");
         std::fs::write(&file, text).expect("written");
-        Config::read(Some(&file), env(variables).into_iter())
+        Config::read(Some(&file), Taken::default(), env(variables).into_iter())
     }
 
     #[test]
@@ -345,9 +365,9 @@ mod tests {
             })
             .collect();
         let expected = [
-            ("acme", "acme:DRAINER_STREAM", Some("acme"), 7),
-            ("bolt", "b:DRAINER_STREAM", None, 2),
-            ("plain", "plain:DRAINER_STREAM", None, 7),
+            ("acme", "acme/DRAINER_STREAM", Some("acme"), 7),
+            ("bolt", "b/DRAINER_STREAM", None, 2),
+            ("plain", "plain/DRAINER_STREAM", None, 7),
         ];
         let expected = expected.map(|(id, stream, schema, connections)| {
             (id.to_owned(), stream.to_owned(), schema, connections)

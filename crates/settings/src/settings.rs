@@ -1,10 +1,13 @@
 //! The settings that the program works with, and their defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use tidegate_console::Listen;
+use tidegate_drain::hyperswitch::{Forms, Mapping};
 use tidegate_drain::tenants::OnStoreLost;
 use tidegate_drain::{Options, PostgresOptions};
 use tidegate_store::StreamName;
@@ -38,6 +41,14 @@ pub struct Settings {
     pub console: ConsoleSettings,
     /// Where spans are sent.
     pub traces: TraceSettings,
+    /// What is known of Hyperswitch's types, and the file that says it.
+    pub mapping: Option<(PathBuf, Mapping)>,
+    /// Whether entries with SQL are taken.
+    pub query: bool,
+    /// The tables that they may write.
+    pub query_tables: BTreeSet<String>,
+    /// Settings of Hyperswitch's drainer that have no effect, each with the reason.
+    pub ignored: Vec<String>,
     /// What each tenant has of its own, by its id. Empty where there is but one owner of it all.
     pub tenants: BTreeMap<String, TenantSettings>,
 }
@@ -71,6 +82,15 @@ pub struct TraceSettings {
 }
 
 impl Settings {
+    /// Tells the drain how Hyperswitch's forms are read.
+    pub(crate) fn settle_forms(&mut self) {
+        let mapping = self.mapping.as_ref().map(|(_, mapping)| mapping.clone());
+        self.drain.forms = Some(Arc::new(Forms {
+            mapping: mapping.unwrap_or_default(),
+            query_tables: self.query.then(|| self.query_tables.clone()),
+        }));
+    }
+
     /// The settings of each tenant, whole, by its id.
     ///
     /// # Errors
@@ -119,6 +139,10 @@ impl Default for Settings {
             on_store_lost: OnStoreLost::default(),
             console: ConsoleSettings::default(),
             traces: TraceSettings::default(),
+            mapping: None,
+            query: false,
+            query_tables: BTreeSet::new(),
+            ignored: Vec::new(),
             tenants: BTreeMap::new(),
         }
     }

@@ -1,12 +1,15 @@
 //! Slots: the place of a setting, what may be put there, and how it is shown.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tidegate_drain::hyperswitch::Mapping;
 use tidegate_drain::tenants::OnStoreLost;
 use tidegate_store::stream::NAME_BYTES_MAX;
 use tidegate_store::{StoreUrl, StreamName};
@@ -14,6 +17,8 @@ use tidegate_store::{StoreUrl, StreamName};
 use super::address::{HIDDEN, SinkUrl, redact};
 use super::given::Written;
 
+/// What is allowed for a switch.
+const SWITCH: &str = "use true or false";
 /// The most bytes that PostgreSQL allows a name to have.
 const SCHEMA_BYTES_MAX: usize = 63;
 
@@ -33,6 +38,14 @@ pub(crate) enum Slot<'a> {
     Stream(&'a mut StreamName),
     /// The name of a schema; none for the database's own default.
     Schema(&'a mut Option<String>),
+    /// What stands before a stream's keys; empty for nothing.
+    StreamPrefix(&'a mut StreamName),
+    /// A file that is read at once.
+    Mapping(&'a mut Option<(PathBuf, Mapping)>),
+    /// On or off.
+    Switch(&'a mut bool),
+    /// Names; a variable has them with commas in between.
+    Names(&'a mut BTreeSet<String>),
     /// A tenant's own URL of a sink.
     OwnSinkUrl(&'a mut Option<SecretString>),
     /// A tenant's own number.
@@ -92,8 +105,10 @@ impl Slot<'_> {
             Self::Partitions(place, bounds) => *place = number(written, &bounds)?,
             Self::Time(place, bounds) => *place = duration(written, &bounds)?,
             Self::Stream(place) => {
+                let key_prefix = place.key_prefix().unwrap_or_default();
                 *place = text(written)
                     .and_then(|name| StreamName::new(name).ok())
+                    .and_then(|stream| stream.with_key_prefix(key_prefix).ok())
                     .ok_or_else(|| {
                         format!("use 1 to {NAME_BYTES_MAX} letters, digits, '_', '-', '.' or ':'")
                     })?;
@@ -131,6 +146,39 @@ impl Slot<'_> {
                 })?;
                 *place = Some(name.to_owned());
             }
+            Self::StreamPrefix(place) => {
+                *place = text(written)
+                    .and_then(|prefix| place.with_key_prefix(prefix).ok())
+                    .ok_or_else(|| {
+                        format!("use up to {NAME_BYTES_MAX} letters, digits, '_', '-', '.' or ':'")
+                    })?;
+            }
+            Self::Mapping(place) => {
+                let file = text(written).ok_or("use a file's name in quotes")?;
+                let content = std::fs::read_to_string(file)
+                    .map_err(|error| format!("the file can't be read: {error}"))?;
+                *place = Some((PathBuf::from(file), Mapping::parse(&content)?));
+            }
+            Self::Switch(place) => {
+                *place = match written {
+                    Written::Switch(switch) => *switch,
+                    Written::Variable(text) => text.parse().map_err(|_unread| SWITCH)?,
+                    _ => return Err(SWITCH.to_owned()),
+                };
+            }
+            Self::Names(place) => {
+                *place = match written {
+                    Written::List(names) => names.iter().cloned().collect(),
+                    Written::Variable(text) => {
+                        let names = text
+                            .split(',')
+                            .map(str::trim)
+                            .filter(|name| !name.is_empty());
+                        names.map(str::to_owned).collect()
+                    }
+                    _ => return Err("use a list of names: [\"refund\"]".to_owned()),
+                };
+            }
         }
         Ok(())
     }
@@ -142,7 +190,14 @@ impl Slot<'_> {
             Self::Count(count, _) => (**count).into(),
             Self::Partitions(count, _) => (**count).into(),
             Self::Time(time, _) => show_duration(**time).into(),
-            Self::Stream(name) => name.as_str().into(),
+            Self::Stream(stream) => stream.name().into(),
+            Self::StreamPrefix(stream) => stream.key_prefix().unwrap_or_default().into(),
+            Self::Mapping(mapping) => mapping
+                .as_ref()
+                .map(|(file, _)| file.display().to_string())
+                .into(),
+            Self::Switch(switch) => (**switch).into(),
+            Self::Names(names) => names.iter().map(String::as_str).collect(),
             Self::Schema(name) | Self::KeyPrefix(name) => name.as_deref().into(),
             Self::OwnSinkUrl(url) => {
                 let shown = url.as_ref().map(|url| redact(url.expose_secret()));
@@ -178,7 +233,7 @@ fn key_prefix(written: &Written) -> Result<String, String> {
 fn text(written: &Written) -> Option<&str> {
     match written {
         Written::Text(text) | Written::Variable(text) => Some(text),
-        Written::Number(_) | Written::Other(_) => None,
+        _ => None,
     }
 }
 
@@ -189,7 +244,7 @@ where
     let number = match written {
         Written::Number(number) => T::try_from(*number).ok(),
         Written::Variable(text) => text.parse().ok(),
-        Written::Text(_) | Written::Other(_) => None,
+        _ => None,
     };
     number
         .filter(|number| bounds.contains(number))
@@ -214,11 +269,13 @@ fn show_duration(duration: Duration) -> String {
     )
 }
 
-fn show_written(written: &Written, is_url: bool) -> String {
+pub(crate) fn show_written(written: &Written, is_url: bool) -> String {
     match written {
         Written::Text(text) | Written::Variable(text) if is_url => format!("{:?}", redact(text)),
         Written::Text(text) | Written::Variable(text) => format!("{text:?}"),
         Written::Number(number) => number.to_string(),
+        Written::Switch(switch) => switch.to_string(),
+        Written::List(texts) => format!("{texts:?}"),
         Written::Other(shown) => shown.clone(),
     }
 }

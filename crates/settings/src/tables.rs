@@ -8,7 +8,7 @@ use tidegate_drain::policy::{OnConflict, OnMissing, TablePolicy};
 use tidegate_drain::{Error as SinkError, Sink};
 
 use crate::given::{Origin, Written};
-use crate::slot::Refusal;
+use crate::slot::{self, Refusal};
 use crate::{Error, Settings, Shown};
 
 /// How the keys begin.
@@ -45,14 +45,10 @@ pub(crate) fn set(
 ) -> Result<(), Refusal> {
     let text = match written {
         Written::Text(text) | Written::Variable(text) => Some(text.as_str()),
-        Written::Number(_) | Written::Other(_) => None,
+        _ => None,
     };
     let refused = |allowed: String| Refusal {
-        shown: match written {
-            Written::Text(text) | Written::Variable(text) => format!("{text:?}"),
-            Written::Number(number) => number.to_string(),
-            Written::Other(other) => other.clone(),
-        },
+        shown: slot::show_written(written, false),
         allowed,
     };
     let policy = settings.drain.policies.0.entry(table.to_owned());
@@ -161,12 +157,13 @@ pub async fn check(settings: &Settings, sink: &dyn Sink) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::Config;
+    use crate::hyperswitch::Taken;
 
     fn read(text: &str) -> Result<Config, Error> {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("t.toml");
         std::fs::write(&file, text).expect("written");
-        Config::read(Some(&file), std::iter::empty())
+        Config::read(Some(&file), Taken::default(), std::iter::empty())
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl TenantSettings {
         let mut settings = common.clone();
         settings.tenants.clear();
         let prefix = self.key_prefix.as_deref().unwrap_or(id);
-        settings.drain.stream = prefixed(&common.drain.stream, prefix)?;
+        settings.drain.stream = common.drain.stream.with_key_prefix(prefix)?;
         if let Some(url) = &self.sink_url {
             settings.sink_url = url.clone();
         }
@@ -44,14 +44,6 @@ impl TenantSettings {
             settings.postgres.connections_max = connections;
         }
         Ok(settings)
-    }
-}
-
-/// The stream as a tenant has it.
-fn prefixed(stream: &StreamName, prefix: &str) -> tidegate_store::Result<StreamName> {
-    match prefix {
-        "" => Ok(stream.clone()),
-        prefix => StreamName::new(&format!("{prefix}:{stream}")),
     }
 }
 

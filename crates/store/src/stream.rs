@@ -29,7 +29,12 @@ pub struct StreamName {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A drain's stream, in the layout of Hyperswitch's drainer.
-    Sharded,
+    Sharded {
+        /// The stream's own name.
+        name: Arc<str>,
+        /// What stands before all its keys, as a tenant's do.
+        key_prefix: Option<Arc<str>>,
+    },
     /// A stream of an app, in runnel's layout. Its text is `app.stream`.
     OfApp,
     /// An app's leadership: a lease, and no entries.
@@ -73,9 +78,56 @@ impl StreamName {
     pub fn new(name: &str) -> Result<Self> {
         let text = check_name("stream", name)?;
         Ok(Self {
-            text,
-            kind: Kind::Sharded,
+            text: Arc::clone(&text),
+            kind: Kind::Sharded {
+                name: text,
+                key_prefix: None,
+            },
         })
+    }
+
+    /// A tenant's drain stream: `prefix:` stands before each of its keys, as Hyperswitch has it.
+    /// The prefix follows the rules of [`new`](Self::new). It is a stream of its own, with its own
+    /// place in the ledger, and is called `prefix/name`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text that breaks the rules.
+    ///
+    /// # Examples
+    /// ```
+    /// use tidegate_store::StreamName;
+    /// let stream = StreamName::prefixed("acme", "DRAINER_STREAM")?;
+    /// assert_eq!(stream.as_str(), "acme/DRAINER_STREAM");
+    /// # Ok::<(), tidegate_store::Error>(())
+    /// ```
+    pub fn prefixed(key_prefix: &str, name: &str) -> Result<Self> {
+        let (key_prefix, name) = (
+            check_name("key prefix", key_prefix)?,
+            check_name("stream", name)?,
+        );
+        Ok(Self {
+            // No name has a slash, so no two streams share this text.
+            text: format!("{key_prefix}/{name}").into(),
+            kind: Kind::Sharded {
+                name,
+                key_prefix: Some(key_prefix),
+            },
+        })
+    }
+
+    /// This drain's stream for a tenant: the same name behind a [prefix](Self::prefixed); without
+    /// one where the prefix is empty.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a prefix that breaks the rules, and for a stream of another kind.
+    pub fn with_key_prefix(&self, key_prefix: &str) -> Result<Self> {
+        match &self.kind {
+            Kind::Sharded { name, .. } if key_prefix.is_empty() => Self::new(name),
+            Kind::Sharded { name, .. } => Self::prefixed(key_prefix, name),
+            _ => Err(Error::Invalid(format!(
+                "{self} is no drain's stream, so it has no key prefix"
+            ))),
+        }
     }
 
     /// A stream of an app, as processors read it. Both names follow the rules of
@@ -142,6 +194,24 @@ impl StreamName {
         })
     }
 
+    /// What stands before all keys of a drain's stream, without the colon.
+    #[must_use]
+    pub fn key_prefix(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Sharded { key_prefix, .. } => key_prefix.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The name without a [key prefix](Self::key_prefix).
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.kind {
+            Kind::Sharded { name, .. } => name,
+            _ => &self.text,
+        }
+    }
+
     /// Where it is kept which partitions the stream has and had: partition 0 of this stream. Only
     /// an app's streams have one.
     #[must_use]
@@ -176,7 +246,7 @@ impl StreamName {
     /// A text that no other stream has, of whatever kind: braces can't be in a name.
     pub(crate) fn identity(&self) -> Cow<'_, str> {
         match &self.kind {
-            Kind::Sharded => Cow::Borrowed(&self.text),
+            Kind::Sharded { .. } => Cow::Borrowed(&self.text),
             Kind::OfApp => Cow::Owned(format!("{{{}}}", self.text)),
             Kind::Leadership { app } => Cow::Owned(format!("lead:{{{app}}}")),
             Kind::Control(of) => Cow::Owned(format!("ctrl:{{{}}}{}", of.stream, of.group)),
@@ -201,7 +271,7 @@ impl StreamName {
             Kind::Control(_) | Kind::Parked(_) | Kind::Layout { .. } => {
                 format!("{self} has no owners")
             }
-            Kind::Sharded | Kind::OfApp | Kind::Leadership { .. } => return Ok(()),
+            Kind::Sharded { .. } | Kind::OfApp | Kind::Leadership { .. } => return Ok(()),
         };
         Err(Error::Invalid(refusal))
     }
@@ -313,6 +383,8 @@ mod tests {
         let (control, parked) = (of_app.control(&group), of_app.parked(&group));
         let mut identities: Vec<String> = [
             StreamName::new("shop.orders").unwrap(),
+            StreamName::new("acme:shop.orders").unwrap(),
+            StreamName::prefixed("acme", "shop.orders").unwrap(),
             StreamName::new("__ctrl:shop.orders.settle").unwrap(),
             StreamName::new("__lead:shop").unwrap(),
             StreamName::leadership("shop").unwrap(),
@@ -325,7 +397,18 @@ mod tests {
         .into();
         identities.sort();
         identities.dedup();
-        assert_eq!(identities.len(), 8);
+        assert_eq!(identities.len(), 10);
+    }
+
+    #[test]
+    fn an_empty_prefix_is_none() {
+        let stream = StreamName::new("DRAINER_STREAM").unwrap();
+        let tenant = stream.with_key_prefix("acme").unwrap();
+        assert_eq!(tenant.as_str(), "acme/DRAINER_STREAM");
+        assert_eq!(tenant.with_key_prefix("").unwrap(), stream);
+        assert!(stream.with_key_prefix("a{b").is_err());
+        let of_app = StreamName::of_app("shop", "orders").unwrap();
+        assert!(of_app.with_key_prefix("acme").is_err());
     }
 
     #[test]

@@ -130,6 +130,7 @@ Examples:
   tidegate drain run
   tidegate drain run --once              until nothing is left, then exit
   tidegate drain run --json              one JSON line for each committed batch
+  tidegate drain run --hyperswitch-config config/drainer.toml
   tidegate drain run --listen 127.0.0.1:9000
 
 With --listen, GET /health, /health/ready and /metrics (Prometheus) answer there. An address that

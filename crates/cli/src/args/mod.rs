@@ -38,6 +38,11 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Take store, sink, stream and tenants from the settings of Hyperswitch's drainer: a file, or
+    /// a folder with one file for each RUN_ENV. DRAINER__SECTION__KEY overrides them.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) hyperswitch_config: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) log: LogArgs,
 

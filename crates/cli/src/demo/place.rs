@@ -171,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let place = Place::take(Some(&dir.path().join("new"))).expect("a place");
         place.furnish().expect("furnished");
-        let config = config::load(Some(&place.dir().join(CONFIG))).expect("valid");
+        let config = config::load(Some(&place.dir().join(CONFIG)), None).expect("valid");
         assert_eq!(
             config.settings.drain,
             place.settings().expect("settings").drain

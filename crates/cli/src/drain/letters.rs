@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tidegate_drain::Operation;
 use tidegate_drain::dead_letter::{DeadLetterFilter, LetterId, StoredLetter};
-use tidegate_drain::envelope::{GLOBAL_ID, PUSHED_AT, REQUEST_ID, TYPED_SQL};
+use tidegate_drain::envelope::{GLOBAL_ID, PUSHED_AT, QUERY, REQUEST_ID, TYPED_SQL};
 use tidegate_drain::held::HeldState;
 use tidegate_store::StreamName;
 
@@ -130,7 +130,7 @@ pub(super) fn full_text(letter: &StoredLetter) -> String {
     line("global_id", &envelope.text(GLOBAL_ID));
     line("pushed_at", &pushed_at(letter));
     for (name, value) in &envelope.fields {
-        let known = [REQUEST_ID, GLOBAL_ID, PUSHED_AT, TYPED_SQL];
+        let known = [REQUEST_ID, GLOBAL_ID, PUSHED_AT, TYPED_SQL, QUERY];
         if !known.contains(&&name[..]) {
             line(
                 &String::from_utf8_lossy(name),
@@ -139,7 +139,7 @@ pub(super) fn full_text(letter: &StoredLetter) -> String {
         }
     }
     let operation = match payload(letter) {
-        None => "(the entry has no typed_sql)".to_owned(),
+        None => "(the entry has neither typed_sql nor query)".to_owned(),
         Some(json) if serde_json::from_str::<&RawValue>(&json).is_ok() => pretty(&json),
         Some(text) => text,
     };
@@ -167,8 +167,11 @@ fn table_name(letter: &StoredLetter) -> Option<String> {
 }
 
 fn payload(letter: &StoredLetter) -> Option<String> {
-    let mut fields = letter.envelope.fields.iter();
-    let (_, value) = fields.find(|(name, _)| name == TYPED_SQL)?;
+    let field = |wanted: &[u8]| {
+        let mut fields = letter.envelope.fields.iter();
+        fields.find(|(name, _)| *name == wanted)
+    };
+    let (_, value) = field(TYPED_SQL).or_else(|| field(QUERY))?;
     Some(String::from_utf8_lossy(value).into_owned())
 }
 

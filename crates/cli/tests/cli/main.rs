@@ -9,6 +9,7 @@
 mod configuration;
 mod console;
 mod dead_letters;
+mod hyperswitch;
 mod program;
 mod sending;
 mod stopping;

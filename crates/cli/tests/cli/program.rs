@@ -69,7 +69,11 @@ impl Place {
             .args(line.split_whitespace())
             .current_dir(self.folder());
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TIDEGATE") {
+            let of_program = ["TIDEGATE", "DRAINER__", "RUN_ENV"];
+            if of_program
+                .iter()
+                .any(|start| name.to_string_lossy().starts_with(start))
+            {
                 command.env_remove(name);
             }
         }

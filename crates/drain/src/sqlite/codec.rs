@@ -12,6 +12,7 @@ use super::decimal;
 use super::declared::Kind;
 use super::moment;
 use crate::catalog::{Codec, plain_text};
+use crate::hyperswitch::Takes;
 use crate::rejection::{Code, Rejection};
 
 /// How the column's primary key compares text.
@@ -73,6 +74,10 @@ impl Codec for SqliteCodec {
             Kind::Any { is_numeric } => encode_any(json, is_numeric, cell)?,
         }
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Any
     }
 
     fn is_exact(&self) -> bool {

@@ -19,6 +19,7 @@ use tokio_postgres::{Client, NoTls};
 pub(crate) const RULES: Rules = Rules {
     entry_bytes_max: 1_000_000,
     parent_wait_ms_max: 60_000,
+    forms: None,
 };
 
 /// A database, a sink on it, and somebody else's connection to it.

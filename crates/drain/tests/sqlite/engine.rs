@@ -17,6 +17,7 @@ const SCHEMA: &str = "
 const RULES: Rules = Rules {
     entry_bytes_max: 1_000_000,
     parent_wait_ms_max: 60_000,
+    forms: None,
 };
 
 pub(crate) fn context<'a>(shard: &'a Partition, catalog: &'a Catalog, now_ms: u64) -> Context<'a> {

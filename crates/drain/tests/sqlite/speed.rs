@@ -81,6 +81,7 @@ async fn the_whole_engine() {
     let rules = Rules {
         entry_bytes_max: 100_000,
         parent_wait_ms_max: 0,
+        forms: None,
     };
     let context = Context {
         shard: &shard,

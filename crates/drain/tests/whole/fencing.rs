@@ -97,6 +97,7 @@ async fn a_sleeper_is_fenced(pair: &Pair) {
     let rules = tidegate_drain::apply::Rules {
         entry_bytes_max: 1 << 20,
         parent_wait_ms_max: 0,
+        forms: None,
     };
     let context = Context {
         shard: &shard,

@@ -34,7 +34,7 @@ impl Keys {
     pub(super) fn entries(self, partition: &Partition) -> String {
         let Partition { stream, index } = partition;
         match stream.kind() {
-            Kind::Sharded => sharded(partition),
+            Kind::Sharded { .. } => sharded(partition),
             Kind::OfApp => self.tagged("__strm", &format!("{stream}.{index}"), ""),
             // Never written: there is nothing to read there.
             Kind::Leadership { app } => self.tagged("__strm", app, &index.to_string()),
@@ -47,10 +47,10 @@ impl Keys {
     /// The lease of a group on a partition: the id of the worker that holds it.
     pub(super) fn lease(self, group: &GroupName, partition: &Partition) -> String {
         match partition.stream.kind() {
-            Kind::Sharded if group.as_str() == DRAIN_GROUP => {
+            Kind::Sharded { .. } if group.as_str() == DRAIN_GROUP => {
                 format!("{}_in_use", sharded(partition))
             }
-            Kind::Sharded => format!("{}_in_use:{group}", sharded(partition)),
+            Kind::Sharded { .. } => format!("{}_in_use:{group}", sharded(partition)),
             Kind::Leadership { app } => self.tagged("__lead", app, ""),
             _ => self.owned("__lock", group, partition),
         }
@@ -59,7 +59,7 @@ impl Keys {
     /// The last epoch that was handed out to a group on a partition.
     pub(super) fn epoch(self, group: &GroupName, partition: &Partition) -> String {
         match partition.stream.kind() {
-            Kind::Sharded => format!("{}_epoch:{group}", sharded(partition)),
+            Kind::Sharded { .. } => format!("{}_epoch:{group}", sharded(partition)),
             _ => self.owned("__epch", group, partition),
         }
     }
@@ -67,7 +67,7 @@ impl Keys {
     /// The marks of a group on a partition.
     pub(super) fn marks(self, group: &GroupName, partition: &Partition) -> String {
         match partition.stream.kind() {
-            Kind::Sharded => format!("{}_marks:{group}", sharded(partition)),
+            Kind::Sharded { .. } => format!("{}_marks:{group}", sharded(partition)),
             _ => self.owned("__mark", group, partition),
         }
     }
@@ -75,7 +75,7 @@ impl Keys {
     /// Where a group's position is kept within the transaction of a stale owner's fetch.
     pub(super) fn kept(self, group: &GroupName, partition: &Partition) -> String {
         match partition.stream.kind() {
-            Kind::Sharded => format!("{}_kept:{group}", sharded(partition)),
+            Kind::Sharded { .. } => format!("{}_kept:{group}", sharded(partition)),
             _ => self.owned("__kept", group, partition),
         }
     }
@@ -84,7 +84,10 @@ impl Keys {
     pub(super) fn members(self, stream: &StreamName, group: &GroupName) -> String {
         match members_of(stream) {
             Some(path) => self.tagged("__memb", path, group.as_str()),
-            None => format!("{{{stream}}}_workers:{group}"),
+            None => {
+                let (prefix, name) = sharded_parts(stream);
+                format!("{prefix}{{{name}}}_workers:{group}")
+            }
         }
     }
 
@@ -108,7 +111,7 @@ impl Keys {
             Kind::Control(of) | Kind::Parked(of) => {
                 self.of_partition(prefix, &of.stream, group, partition.index)
             }
-            Kind::OfApp | Kind::Sharded | Kind::Layout { .. } => {
+            Kind::OfApp | Kind::Sharded { .. } | Kind::Layout { .. } => {
                 self.of_partition(prefix, partition.stream.as_str(), group, partition.index)
             }
         }
@@ -141,13 +144,26 @@ impl Keys {
 }
 
 fn sharded(partition: &Partition) -> String {
-    format!("{{shard_{}}}_{}", partition.index, partition.stream)
+    let (prefix, name) = sharded_parts(&partition.stream);
+    format!("{prefix}{{shard_{}}}_{name}", partition.index)
+}
+
+/// What stands before the keys of a drain's stream, a tenant's prefix and a colon or nothing, and
+/// the stream's own name.
+fn sharded_parts(stream: &StreamName) -> (String, &str) {
+    match stream.kind() {
+        Kind::Sharded { name, key_prefix } => {
+            let prefix = key_prefix.as_ref().map(|prefix| format!("{prefix}:"));
+            (prefix.unwrap_or_default(), name)
+        }
+        _ => (String::new(), stream.as_str()),
+    }
 }
 
 /// In runnel's layout, whose members they are: an app's stream's, or those who would lead.
 fn members_of(stream: &StreamName) -> Option<&str> {
     match stream.kind() {
-        Kind::Sharded => None,
+        Kind::Sharded { .. } => None,
         Kind::OfApp => Some(stream.as_str()),
         Kind::Leadership { app } => Some(app),
         Kind::Control(of) | Kind::Parked(of) => Some(&of.stream),
@@ -207,6 +223,28 @@ mod tests {
             assert_eq!(
                 keys.lease(&group("audit"), &partition),
                 "{shard_5}_DRAINER_STREAM_in_use:audit"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tenants_keys_have_its_prefix_before_the_hash_tag() {
+        let stream = StreamName::prefixed("acme", "DRAINER_STREAM").unwrap();
+        for keys in [STANDALONE, CLUSTER] {
+            assert_eq!(
+                keys_of(keys, &group("tidegate_drain"), &stream.partition(5)),
+                [
+                    "acme:{shard_5}_DRAINER_STREAM",
+                    "acme:{shard_5}_DRAINER_STREAM_in_use",
+                    "acme:{shard_5}_DRAINER_STREAM_epoch:tidegate_drain",
+                    "acme:{shard_5}_DRAINER_STREAM_marks:tidegate_drain",
+                    "acme:{shard_5}_DRAINER_STREAM_kept:tidegate_drain",
+                    "acme:{DRAINER_STREAM}_workers:tidegate_drain",
+                ]
+            );
+            assert_eq!(
+                keys.sent(&stream.partition(5), b"req"),
+                b"__sent:acme:{shard_5}_DRAINER_STREAM:req"
             );
         }
     }

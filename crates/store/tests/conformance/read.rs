@@ -96,6 +96,9 @@ pub(crate) async fn streams_of_different_kinds_are_apart(site: Site) {
     let readers = group("readers");
     let streams = [
         StreamName::new("shop.orders").unwrap(),
+        StreamName::prefixed("acme", "shop.orders").unwrap(),
+        StreamName::prefixed("bank", "shop.orders").unwrap(),
+        StreamName::new("acme:shop.orders").unwrap(),
         of_app.control(&readers).unwrap(),
         of_app.parked(&readers).unwrap(),
         of_app,

@@ -22,6 +22,7 @@ use miette::miette;
 use tidegate_drain::tenants::Handle;
 use tidegate_drain::{Error, status};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::args::RunArgs;
 use crate::config::Settings;
@@ -45,6 +46,10 @@ pub(crate) async fn run(args: &RunArgs, settings: &Settings) -> miette::Result<E
         site = Site::build(args, settings) => site?,
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
+    if !settings.ignored.is_empty() {
+        let ignored = settings.ignored.join("; ");
+        warn!(%ignored, "some settings of Hyperswitch's drainer have no effect here");
+    }
     let (tally, traces) = (site.tally.clone(), site.traces.clone());
     let drained = drain(args.once, settings, site, shutdown).await;
     traces.close().await;

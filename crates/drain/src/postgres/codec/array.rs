@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::{Scalar, wrong_type};
 use crate::catalog::Codec;
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// A JSON array of elements, or of arrays of them.
@@ -82,6 +83,13 @@ impl Codec for Array {
         self.push(json, &mut literal)?;
         cell.extend_from_slice(literal.as_bytes());
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        match self.element.takes() {
+            Takes::Only(element) => Takes::Only(Format::Array(Arc::new(element))),
+            other => other,
+        }
     }
 
     fn is_exact(&self) -> bool {

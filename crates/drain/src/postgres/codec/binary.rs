@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::scalar::{Scalar, wrong_type};
 use crate::catalog::Codec;
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// `bytea` as PostgreSQL prints it: `\x` and an even number of hexadecimal digits.
@@ -30,6 +31,10 @@ impl Codec for ByteString {
             cell.push(high << 4 | low);
         }
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(Format::Bytes)
     }
 
     fn key_text<'a>(&self, json: &'a RawValue) -> Cow<'a, str> {
@@ -61,6 +66,10 @@ impl Codec for UniqueId {
     fn encode(&self, json: &RawValue, cell: &mut Vec<u8>) -> Result<(), Rejection> {
         cell.extend_from_slice(Self::read(json)?.as_bytes());
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(Format::Uuid)
     }
 
     fn key_text<'a>(&self, json: &'a RawValue) -> Cow<'a, str> {

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::{Scalar, wrong_type};
 use crate::catalog::Codec;
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// `true` and `false`, or the strings `t`, `f`, `true`, `false`.
@@ -16,6 +17,10 @@ impl Codec for Boolean {
     fn encode(&self, json: &RawValue, cell: &mut Vec<u8>) -> Result<(), Rejection> {
         cell.push(u8::from(read(json)?));
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(Format::Boolean)
     }
 
     fn key_text<'a>(&self, json: &'a RawValue) -> Cow<'a, str> {

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::iso::{FRACTION_DIGITS, Rest, beyond};
 use super::scalar::{Scalar, wrong_type};
 use crate::catalog::{Codec, plain_text};
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// Where PostgreSQL counts from.
@@ -120,6 +121,15 @@ impl Codec for Calendar {
             &Scalar::text(json, "a string with an ISO 8601 date or time")?,
             cell,
         )
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(match self {
+            Self::Date => Format::Date,
+            Self::Time { .. } => Format::Time,
+            Self::Timestamp { .. } => Format::Timestamp,
+            Self::TimestampTz { .. } => Format::TimestampTz,
+        })
     }
 
     fn key_text<'a>(&self, json: &'a RawValue) -> Cow<'a, str> {

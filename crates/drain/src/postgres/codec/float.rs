@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::{Scalar, out_of_range, wrong_type};
 use crate::catalog::Codec;
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// A JSON number, a string that holds one, or `"NaN"`, `"Infinity"`, `"-Infinity"`.
@@ -50,6 +51,13 @@ impl Codec for Float {
             }
         }
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(match self {
+            Self::Single => Format::Single,
+            Self::Double => Format::Double,
+        })
     }
 
     fn is_exact(&self) -> bool {

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::{Scalar, out_of_range, wrong_type};
 use crate::catalog::Codec;
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// A JSON integer or a string of digits, within the type's range. `1.0` and `1e3` are no integers.
@@ -55,6 +56,14 @@ impl Codec for Integer {
             Self::Eight => cell.extend_from_slice(&value.to_be_bytes()),
         }
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(Format::Integer(match self {
+            Self::Two => 2,
+            Self::Four => 4,
+            Self::Eight => 8,
+        }))
     }
 
     fn key_text<'a>(&self, json: &'a RawValue) -> Cow<'a, str> {

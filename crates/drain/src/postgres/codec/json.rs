@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::has_nul;
 use crate::catalog::Codec;
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// The only version of `jsonb`'s wire format.
@@ -28,6 +29,13 @@ impl Codec for Json {
         }
         cell.extend_from_slice(json.get().as_bytes());
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(match self {
+            Self::Text => Format::Json,
+            Self::Binary => Format::Jsonb,
+        })
     }
 
     fn is_exact(&self) -> bool {

@@ -34,6 +34,7 @@ use self::text::{Label, Limit, Text};
 use self::verbatim::{Drops, Verbatim};
 use super::identifier::{qualified, type_name};
 use crate::catalog::Codec;
+use crate::hyperswitch::Format;
 
 /// The type in which values travel that only the server can read.
 pub(super) const TEXT_TYPE: &str = "text";
@@ -69,6 +70,7 @@ pub(super) fn choose(types: &Types, oid: u32, typmod: i32, is_deterministic: boo
             TEXT_TYPE.to_owned(),
             Verbatim {
                 drops: Drops::Nothing,
+                format: None,
             },
         );
     };
@@ -149,6 +151,7 @@ fn plain(row: &TypeRow, typmod: i32, is_deterministic: bool) -> Travel {
                 name,
                 Verbatim {
                     drops: drops(other, is_own, precision, typmod),
+                    format: (is_own && other == "interval").then_some(Format::Interval),
                 },
             );
         }

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::decimal::Decimal;
 use super::scalar::{Scalar, out_of_range, wrong_type};
 use crate::catalog::{Codec, plain_text};
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 const SIGN_PLUS: u16 = 0x0000;
@@ -146,6 +147,10 @@ impl Codec for Numeric {
         }
         push_header(cell, 0, 0, sign, 0);
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(Format::Numeric)
     }
 
     fn is_exact(&self) -> bool {

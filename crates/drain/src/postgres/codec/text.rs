@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::{Scalar, has_nul, too_long, wrong_type};
 use crate::catalog::{Codec, plain_text};
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// How much text a column holds.
@@ -59,6 +60,10 @@ impl Codec for Text {
         Ok(())
     }
 
+    fn takes(&self) -> Takes {
+        Takes::Only(Format::Text)
+    }
+
     fn is_exact(&self) -> bool {
         self.is_exact
     }
@@ -104,6 +109,10 @@ impl Codec for Label {
         }
         cell.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Only(Format::Text)
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::scalar::{Scalar, has_nul, out_of_range, too_long};
 use crate::catalog::Codec;
+use crate::hyperswitch::{Format, Takes};
 use crate::rejection::Rejection;
 
 /// What a type's input function would drop without a word.
@@ -26,6 +27,8 @@ pub(super) enum Drops {
 pub(super) struct Verbatim {
     /// What is refused lest it be dropped.
     pub(super) drops: Drops,
+    /// The type's binary form, where it can be read.
+    pub(super) format: Option<Format>,
 }
 
 impl Codec for Verbatim {
@@ -46,6 +49,13 @@ impl Codec for Verbatim {
             _ => cell.extend_from_slice(text.as_bytes()),
         }
         Ok(())
+    }
+
+    fn takes(&self) -> Takes {
+        match &self.format {
+            Some(format) => Takes::Only(format.clone()),
+            None => Takes::Nothing,
+        }
     }
 
     fn is_exact(&self) -> bool {
@@ -72,6 +82,7 @@ mod tests {
     fn the_text_is_passed_on_as_it_is() {
         let any = Verbatim {
             drops: Drops::Nothing,
+            format: None,
         };
         assert_eq!(encode(&any, "\"10.0.0.0/8\"").expect("text"), b"10.0.0.0/8");
         assert_eq!(encode(&any, "12.50").expect("a number"), b"12.50");
@@ -83,6 +94,7 @@ mod tests {
     fn what_the_server_would_drop_is_refused() {
         let interval = Verbatim {
             drops: Drops::FractionBeyond(3),
+            format: None,
         };
         for json in ["\"1.0001 seconds\"", "\"1.5 days 00:00:00.12345\""] {
             assert_eq!(refusal(&interval, json), Code::OutOfRange, "{json}");
@@ -92,6 +104,7 @@ mod tests {
         }
         let one = Verbatim {
             drops: Drops::BytesBeyond(1),
+            format: None,
         };
         assert_eq!(refusal(&one, "\"ab\""), Code::OutOfRange);
     }
