@@ -63,6 +63,7 @@ async fn no_key_of_an_app_is_written_but_the_documented_ones() {
         "__epch:shop",
         "__mark:shop",
         "__memb:shop.settle",
+        "__ctrl:shop.settle",
     ];
     let mut expected: BTreeSet<String> = expected.map(str::to_owned).into();
     expected.insert(format!("__beat:shop.orders.settle.{worker}"));
