@@ -26,7 +26,7 @@ async fn entries_outlive_the_handle() {
 async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let (_directory, path) = place();
     drop(open(&path).await);
-    // Version 1 had neither marks nor request ids nor seals.
+    // Version 1 had neither marks nor request ids, and no partition could be sealed.
     let earlier = "DROP TABLE tidegate_mark;
                    DROP TABLE tidegate_sent;
                    ALTER TABLE tidegate_partition DROP COLUMN sealed;
