@@ -281,10 +281,8 @@ impl Load {
 
     /// The insert of a new row, or of one that was deleted before.
     fn new_row(&mut self, table: Table, shard: u32) -> Change {
-        let again = self.deleted.keys().copied();
-        let again = again
-            .filter(|key| key.0 == table && shard_of(key.1) == shard)
-            .next_back();
+        let mut deleted = self.deleted.keys().copied();
+        let again = deleted.rfind(|key| key.0 == table && shard_of(key.1) == shard);
         let (key, version) = match again {
             Some(key) if self.random.random_bool(0.3) => {
                 (key, self.deleted.remove(&key).unwrap_or(0) + 1)
