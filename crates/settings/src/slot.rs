@@ -153,32 +153,9 @@ impl Slot<'_> {
                         format!("use up to {NAME_BYTES_MAX} letters, digits, '_', '-', '.' or ':'")
                     })?;
             }
-            Self::Mapping(place) => {
-                let file = text(written).ok_or("use a file's name in quotes")?;
-                let content = std::fs::read_to_string(file)
-                    .map_err(|error| format!("the file can't be read: {error}"))?;
-                *place = Some((PathBuf::from(file), Mapping::parse(&content)?));
-            }
-            Self::Switch(place) => {
-                *place = match written {
-                    Written::Switch(switch) => *switch,
-                    Written::Variable(text) => text.parse().map_err(|_unread| SWITCH)?,
-                    _ => return Err(SWITCH.to_owned()),
-                };
-            }
-            Self::Names(place) => {
-                *place = match written {
-                    Written::List(names) => names.iter().cloned().collect(),
-                    Written::Variable(text) => {
-                        let names = text
-                            .split(',')
-                            .map(str::trim)
-                            .filter(|name| !name.is_empty());
-                        names.map(str::to_owned).collect()
-                    }
-                    _ => return Err("use a list of names: [\"refund\"]".to_owned()),
-                };
-            }
+            Self::Mapping(place) => *place = Some(mapping(written)?),
+            Self::Switch(place) => *place = switch(written)?,
+            Self::Names(place) => *place = names(written)?,
         }
         Ok(())
     }
@@ -219,6 +196,35 @@ fn sink_url(written: &Written) -> Result<SecretString, String> {
     let url = text(written).ok_or("use a URL in quotes")?;
     SinkUrl::parse(url)?;
     Ok(url.into())
+}
+
+fn mapping(written: &Written) -> Result<(PathBuf, Mapping), String> {
+    let file = text(written).ok_or("use a file's name in quotes")?;
+    let content = std::fs::read_to_string(file)
+        .map_err(|error| format!("the file can't be read: {error}"))?;
+    Ok((PathBuf::from(file), Mapping::parse(&content)?))
+}
+
+fn switch(written: &Written) -> Result<bool, String> {
+    match written {
+        Written::Switch(switch) => Ok(*switch),
+        Written::Variable(text) => text.parse().map_err(|_unread| SWITCH.to_owned()),
+        _ => Err(SWITCH.to_owned()),
+    }
+}
+
+fn names(written: &Written) -> Result<BTreeSet<String>, String> {
+    match written {
+        Written::List(names) => Ok(names.iter().cloned().collect()),
+        Written::Variable(text) => {
+            let names = text.split(',').map(str::trim);
+            Ok(names
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect())
+        }
+        _ => Err("use a list of names: [\"refund\"]".to_owned()),
+    }
 }
 
 fn key_prefix(written: &Written) -> Result<String, String> {
