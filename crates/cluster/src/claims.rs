@@ -100,7 +100,7 @@ impl Claims {
     }
 
     /// Lets the partitions that are shared begin with another index than 0.
-    pub(crate) fn from_partition(self, first: u32) -> Self {
+    pub(crate) fn beginning_at(self, first: u32) -> Self {
         Self { first, ..self }
     }
 

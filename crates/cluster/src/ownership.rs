@@ -186,7 +186,7 @@ impl Ownership {
             timing,
             release_grace,
             calls: Calls::new(store, Arc::clone(&subject), timing),
-            claims: Claims::new(stream, group, worker, timing).from_partition(first_partition),
+            claims: Claims::new(stream, group, worker, timing).beginning_at(first_partition),
             owners,
             survey: Recurring::new(timing, now),
             unsettled_looks: 0,
