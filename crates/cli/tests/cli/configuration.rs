@@ -129,7 +129,7 @@ fn show_names_the_origin_and_hides_passwords() {
     assert_eq!(json["store.url"]["value"], "redis://user:***@host:6379");
     assert_eq!(json["store.url"]["origin"], "file");
     assert_eq!(json["sink.url"]["source"], "TIDEGATE__SINK__URL");
-    assert_eq!(json["drain.batch_max"]["value"], 2_000);
+    assert_eq!(json["drain.batch_max"]["value"], 4_000);
     assert_eq!(json["drain.batch_max"]["origin"], "default");
 }
 

@@ -72,10 +72,11 @@ async fn drain(
     let mut runner = Box::pin(site.runner.run(stop.clone()));
     let console_end = CancellationToken::new();
     let mut console = Box::pin(async {
-        match site.console {
-            Some(console) => console.run(console_end.clone()).await,
-            None => std::future::pending().await,
+        if let Some(console) = site.console {
+            console.run(console_end.clone()).await;
         }
+        // Without a console there is nothing to wait for, until the end.
+        console_end.cancelled().await;
     });
     let mut live = Box::pin(Live::new(&tenants, &site.tally).show());
     let too_late = async {
