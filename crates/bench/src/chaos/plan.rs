@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tidegate_testkit::Way;
 
 /// How many worker processes share the stream.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 /// How often the worker is killed.
 const KILLS: u64 = 5;

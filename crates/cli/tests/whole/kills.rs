@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::{Load, SOON, Servers, Target, seeded};
-use rand::Rng;
+use rand::RngExt;
 use tidegate_testkit::poll_until;
 
 /// Which worker owns each shard, as `drain status` tells.

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use tidegate_testkit::{PostgresServer, Process, RedisServer};
 
 /// Long enough for a busy machine.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt;
 use tidegate_store::WorkerId;
 use tidegate_testkit::RedisCluster;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use tidegate_store::{EntryId, ParkedEntry, ReadLimit};
 use tidegate_streams::parked;

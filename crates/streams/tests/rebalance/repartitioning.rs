@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
+use rand::RngExt;
 use tidegate_store::Store;
 use tidegate_streams::{Repartition, StreamSpec};
 use tidegate_testkit::RedisCluster;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt;
 
 use crate::feed::Feed;
 use crate::site::{Site, redis, seeded};
