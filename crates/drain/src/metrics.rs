@@ -84,6 +84,7 @@ struct Families {
     applied: Family<OfShard, Counter>,
     transactions: Family<OfShard, Counter>,
     held: Family<OfState, Counter>,
+    left_out: Family<OfState, Counter>,
     trims: Family<OfTenant, Counter>,
     trimmed: Family<OfTenant, Counter>,
     fenced: Family<OfTenant, Counter>,
@@ -117,6 +118,7 @@ impl Metrics {
             applied: Family::default(),
             transactions: Family::default(),
             held: Family::default(),
+            left_out: Family::default(),
             trims: Family::default(),
             trimmed: Family::default(),
             fenced: Family::default(),
@@ -151,6 +153,9 @@ impl Metrics {
         }
         let help = "Entries held back, by state: dead letters, and those that wait or are parked";
         registry.register("entries_held", help, of.held.clone());
+        let help =
+            "Changes that a policy left out, by why: the row was there or was not, or is newer";
+        registry.register("changes_left_out", help, of.left_out.clone());
         let counters = [
             ("trims", "Times the stream was trimmed", &of.trims),
             ("entries_trimmed", "Entries trimmed", &of.trimmed),
@@ -227,6 +232,8 @@ impl Metrics {
             dead: state("dead"),
             waiting: state("waiting"),
             parked: state("parked"),
+            skipped: of.left_out.get_or_create_owned(&labels.state("skipped")),
+            stale: of.left_out.get_or_create_owned(&labels.state("stale")),
             trims: of.trims.get_or_create_owned(&labels),
             trimmed: of.trimmed.get_or_create_owned(&labels),
             fenced: of.fenced.get_or_create_owned(&labels),
@@ -269,6 +276,8 @@ struct TenantMetrics {
     dead: Counter,
     waiting: Counter,
     parked: Counter,
+    skipped: Counter,
+    stale: Counter,
     trims: Counter,
     trimmed: Counter,
     fenced: Counter,
@@ -344,6 +353,8 @@ impl Observer for TenantMetrics {
         self.dead.inc_by(batch.settled.dead);
         self.waiting.inc_by(batch.settled.waiting);
         self.parked.inc_by(batch.settled.parked);
+        self.skipped.inc_by(batch.settled.skipped);
+        self.stale.inc_by(batch.settled.stale);
         if !batch.delays_ms.is_empty() {
             #[expect(
                 clippy::cast_precision_loss,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Ends;
 use crate::error::Error;
-use crate::observer::Observer;
+use crate::observer::{Observer, StepBack};
 use crate::options::Options;
 
 /// How long an end may take to answer.
@@ -59,7 +59,12 @@ impl Handle {
     pub async fn health(&self) -> Health {
         let known = self.state.known().clone();
         let mut health = Health {
-            details: known.broken.iter().cloned().collect(),
+            details: known
+                .broken
+                .iter()
+                .chain(&known.stepped_back)
+                .cloned()
+                .collect(),
             ..Health::default()
         };
         let Some(Ends { store, sink }) = known.ends else {
@@ -91,6 +96,8 @@ struct Known {
     ends: Option<Ends>,
     /// Why it is not drained, until it is.
     broken: Option<String>,
+    /// That the log has lost entries, for as long as the process lives: somebody should look.
+    stepped_back: Option<String>,
 }
 
 impl State {
@@ -120,12 +127,25 @@ impl State {
     }
 }
 
-/// Notes that the tenant is whole again.
+/// Notes that the tenant is whole again, and that its log was not.
 #[derive(Debug)]
 pub(super) struct Watching(pub(super) Arc<State>);
 
 impl Observer for Watching {
     fn began(&self, _shard: u32) {
         self.0.known().broken = None;
+    }
+
+    fn stepped_back(&self, step_back: &StepBack) {
+        let StepBack {
+            shard,
+            position,
+            last_id,
+            ..
+        } = step_back;
+        self.0.known().stepped_back = Some(format!(
+            "the log of shard {shard} had stepped back to {last_id}, behind the ledger at \
+             {position}: the store has lost entries that it had acknowledged"
+        ));
     }
 }

@@ -79,6 +79,8 @@ impl Tally {
             "dead": counts.settled.dead,
             "waiting": counts.settled.waiting,
             "parked": counts.settled.parked,
+            "skipped": counts.settled.skipped,
+            "stale": counts.settled.stale,
             "batches": counts.batches,
             "fenced": counts.fenced,
             "seconds": seconds,
@@ -185,6 +187,8 @@ impl Counts {
         self.settled.dead += settled.dead;
         self.settled.waiting += settled.waiting;
         self.settled.parked += settled.parked;
+        self.settled.skipped += settled.skipped;
+        self.settled.stale += settled.stale;
         if self.delays_ms.is_none() {
             self.delays_ms = Histogram::new(DELAY_DIGITS).ok();
         }
