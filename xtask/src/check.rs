@@ -77,7 +77,7 @@ pub(crate) fn run(only_style: bool) -> Result<(), Error> {
     report.step("spelling", spelling)?;
     if !only_style {
         report.step("lints", || {
-            let args = ["clippy", "--workspace", "--all-targets"];
+            let args = ["clippy", "--workspace", "--all-targets", "--all-features"];
             command(compiling(&args, &["--", "-D", "warnings"]))
         })?;
         report.step("docs", || {

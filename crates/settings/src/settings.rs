@@ -85,10 +85,12 @@ impl Settings {
     /// Tells the drain how Hyperswitch's forms are read.
     pub(crate) fn settle_forms(&mut self) {
         let mapping = self.mapping.as_ref().map(|(_, mapping)| mapping.clone());
-        self.drain.forms = Some(Arc::new(Forms {
+        let is_told = mapping.is_some() || self.query;
+        let forms = || Forms {
             mapping: mapping.unwrap_or_default(),
             query_tables: self.query.then(|| self.query_tables.clone()),
-        }));
+        };
+        self.drain.forms = is_told.then(|| Arc::new(forms()));
     }
 
     /// The settings of each tenant, whole, by its id.

@@ -115,7 +115,8 @@ fn tenants_are_drained_together_and_shown_one_by_one() {
         "{}",
         nobody.err
     );
-    for tenant in ["a", "b", "b"] {
+    let bad = b"{\"op\":\"insert\",\"table\":\"item\",\"row\":{\"id\":1,\"size\":2}}\n";
+    for (tenant, line) in [("a", &line[..]), ("b", line), ("b", bad)] {
         let command = format!("drain send - --tenant {tenant}");
         place.run_fed(&command, line).succeeded("send");
     }

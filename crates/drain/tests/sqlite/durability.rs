@@ -40,7 +40,7 @@ async fn many_sinks_prepare_one_file_at_once() {
 
 #[tokio::test]
 async fn a_file_of_a_newer_version_or_another_kind_is_refused() {
-    let target = Target::with("UPDATE tidegate_sink_meta SET value = 2").await;
+    let target = Target::with("UPDATE tidegate_sink_meta SET value = 99").await;
     let error = target.sink.prepare().await.expect_err("refused");
     assert!(error.to_string().contains("newer"), "{error}");
     let other = target.path.with_file_name("other.sqlite");

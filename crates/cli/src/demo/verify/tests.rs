@@ -92,12 +92,19 @@ async fn tampering_with_the_data_is_found() {
 
     // Each is added to those before it. Found must be: lost, doubled, and sums that are wrong.
     let tamperings = [
-        ("UPDATE payment SET status = 'x' WHERE rowid = 9", (1, 0, 0)),
+        (
+            "UPDATE payment SET status = 'x' WHERE rowid = (SELECT min(rowid) FROM payment)",
+            (1, 0, 0),
+        ),
         (
             "INSERT INTO payment_event SELECT * FROM payment_event LIMIT 1",
             (1, 1, 0),
         ),
-        ("DELETE FROM payment_event WHERE rowid = 5", (2, 1, 0)),
+        (
+            "DELETE FROM payment_event WHERE rowid = \
+             (SELECT rowid FROM payment_event LIMIT 1 OFFSET 4)",
+            (2, 1, 0),
+        ),
         (
             "UPDATE tidegate_ledger SET applied = applied + 1 WHERE shard = 3",
             (2, 1, 2),
