@@ -10,7 +10,7 @@
 //!
 //! * [`listen`] says where, and who may ask,
 //! * [`server`] takes connections, within bounds,
-//! * [`routes`] answers,
+//! * `routes` answers,
 //! * [`readiness`] asks those who know whether the process is ready.
 //!
 //! It reads and never changes anything: whoever is given the address can at most see numbers.

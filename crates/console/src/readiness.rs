@@ -4,7 +4,7 @@
 //! GET /health/ready ─► a recent answer? ─► else every probe at once, each within its time
 //! ```
 //!
-//! However many ask, each dependency is asked once in [`FRESH_FOR`]: a load balancer's zeal
+//! However many ask, each dependency is asked once in `FRESH_FOR`: a load balancer's zeal
 //! doesn't become the database's load.
 
 use std::collections::BTreeMap;

@@ -12,10 +12,10 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`given`] reads what somebody has written, and where, [`hyperswitch`] what stands in the
+//! * `given` reads what somebody has written, and where, `hyperswitch` what stands in the
 //!   settings of Hyperswitch's drainer,
-//! * [`keys`] lists every setting there is,
-//! * [`slot`] checks a value and puts it into its place,
+//! * `keys` lists every setting there is,
+//! * `slot` checks a value and puts it into its place,
 //! * [`tables`] does both for the policies of tables, whose keys the user names,
 //! * [`settings`] is what the rest of the program works with, [`tenant`] what one tenant has of
 //!   its own,

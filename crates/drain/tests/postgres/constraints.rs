@@ -2,7 +2,7 @@
 
 use tidegate_drain::held::HeldState;
 use tidegate_drain::sink::{Outcome, SinkTransaction};
-use tidegate_drain::{Code, Error, Result, Sink};
+use tidegate_drain::{Error, Result, Sink};
 use tidegate_store::Epoch;
 
 use crate::refusals::{SCHEMA, payment};

@@ -386,5 +386,4 @@ pub(super) fn refuse(what: &str) -> Rejection {
 }
 
 #[cfg(test)]
-#[path = "statement_tests.rs"]
 mod tests;
