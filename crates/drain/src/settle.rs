@@ -2,7 +2,7 @@
 //!
 //! When the database refuses some units, they are searched for by halves, in the order of the
 //! stream, so that what is later on a row of a refused unit is parked behind it. A unit that met a
-//! row in its place is looked at first: see [`triage`](crate::triage). Nothing here
+//! row in its place is looked at first: see `triage`. Nothing here
 //! outlives the transaction: what it holds is stored before the commit, or never was.
 
 use std::collections::HashMap;

@@ -7,9 +7,9 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`typed_sql`] reads the older form, [`mapping`] knows what is not in it,
-//! * [`query`] reads the newer one,
-//! * [`draft`] lends what they found as an [`Operation`](crate::Operation),
+//! * `typed_sql` reads the older form, `mapping` knows what is not in it,
+//! * `query` reads the newer one,
+//! * `draft` lends what they found as an [`Operation`](crate::Operation),
 //! * [`settings`] reads the drainer's configuration.
 //!
 //! Whatever the form, what comes out is what comes out of Tidegate's own: changes of rows that are
