@@ -14,7 +14,7 @@ use futures::stream::FuturesUnordered;
 
 /// A portion ends with the partition that brings it to so many records: few enough that the server
 /// has something to do soon, and enough that an append costs little beside them.
-const RECORDS: usize = 120;
+const RECORDS: usize = 200;
 
 /// Where a record goes. Ordered by partition, and within one as the records were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
