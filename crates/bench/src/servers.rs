@@ -9,7 +9,7 @@ use rustis::client::Client as RedisClient;
 use rustis::resp::cmd;
 use serde::Serialize;
 use tidegate_testkit::{PostgresServer, RedisServer};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use crate::error::{Error, Result};
 use crate::usage::Processes;
@@ -175,8 +175,6 @@ impl ServerFacts {
 
 /// Opens a connection to PostgreSQL that lives as long as its client.
 pub(crate) async fn connect(url: &str) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     // An error of the connection comes out of whatever the client is asked next.
-    tokio::spawn(connection);
-    Ok(client)
+    Ok(tidegate_testkit::postgres_client(url).await?)
 }

@@ -26,11 +26,9 @@ const TABLE: &str = "CREATE TABLE item (id bigint PRIMARY KEY, owner text)";
 const ROWS: i64 = 30;
 
 async fn client(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
+    tidegate_testkit::postgres_client(url)
         .await
-        .expect("connected");
-    tokio::spawn(connection);
-    client
+        .expect("connected")
 }
 
 async fn count(client: &Client, sql: &str) -> i64 {

@@ -18,7 +18,7 @@ const RECORDS: usize = 200;
 
 /// Where a record goes. Ordered by partition, and within one as the records were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
+struct Destination {
     partition: u32,
     /// Its place among the records.
     place: usize,
@@ -31,22 +31,23 @@ pub(crate) async fn send_in_portions<A, Sent: Future<Output = Vec<A>>>(
     partitions: &[u32],
     send: impl Fn(Vec<usize>) -> Sent,
 ) -> Vec<Option<A>> {
-    let route = |(place, partition): (usize, &u32)| Route {
+    let destination = |(place, partition): (usize, &u32)| Destination {
         partition: *partition,
         place,
     };
-    let mut routes: Vec<Route> = partitions.iter().enumerate().map(route).collect();
-    routes.sort_unstable();
-    let sent = portions(&routes).map(|portion| {
-        let sent = send(portion.iter().map(|route| route.place).collect());
+    let mut destinations: Vec<Destination> =
+        partitions.iter().enumerate().map(destination).collect();
+    destinations.sort_unstable();
+    let sent = portions(&destinations).map(|portion| {
+        let sent = send(portion.iter().map(|it| it.place).collect());
         async move { (portion, sent.await) }
     });
     // All of them are polled in turn before any is waited for.
     let mut under_way: FuturesUnordered<_> = sent.collect();
     let mut answers: Vec<Option<A>> = partitions.iter().map(|_| None).collect();
     while let Some((portion, sent)) = under_way.next().await {
-        for (route, answer) in portion.iter().zip(sent) {
-            if let Some(slot) = answers.get_mut(route.place) {
+        for (destination, answer) in portion.iter().zip(sent) {
+            if let Some(slot) = answers.get_mut(destination.place) {
                 *slot = Some(answer);
             }
         }
@@ -54,9 +55,9 @@ pub(crate) async fn send_in_portions<A, Sent: Future<Output = Vec<A>>>(
     answers
 }
 
-/// The portions of sorted routes.
-fn portions(routes: &[Route]) -> impl Iterator<Item = &[Route]> {
-    let mut rest = routes;
+/// The portions of sorted destinations.
+fn portions(destinations: &[Destination]) -> impl Iterator<Item = &[Destination]> {
+    let mut rest = destinations;
     std::iter::from_fn(move || {
         let in_partitions = rest.chunk_by(|one, next| one.partition == next.partition);
         let mut len = 0;

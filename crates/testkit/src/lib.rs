@@ -31,6 +31,6 @@ mod spawner;
 pub use deadline::poll_until;
 pub use error::Error;
 pub use fault_proxy::{FaultProxy, Way};
-pub use postgres::{Database, PostgresBuilder, PostgresServer};
+pub use postgres::{Database, PostgresBuilder, PostgresServer, postgres_client};
 pub use process::Process;
 pub use redis::{Distribution, RedisBuilder, RedisCluster, RedisSentinel, RedisServer, SlotMove};

@@ -8,5 +8,5 @@ mod database;
 mod server;
 mod template;
 
-pub use database::Database;
+pub use database::{Database, postgres_client};
 pub use server::{PostgresBuilder, PostgresServer};

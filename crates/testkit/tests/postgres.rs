@@ -2,17 +2,11 @@
 
 use std::time::Duration;
 
-use tidegate_testkit::{PostgresServer, poll_until};
+use tidegate_testkit::{PostgresServer, poll_until, postgres_client};
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 const SOON: Duration = Duration::from_secs(10);
-
-async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
-}
 
 async fn setting(client: &Client, name: &str) -> Result<String, tokio_postgres::Error> {
     client
@@ -25,16 +19,16 @@ async fn setting(client: &Client, name: &str) -> Result<String, tokio_postgres::
 async fn data_survives_a_kill_and_a_restart() {
     let mut postgres = PostgresServer::start().await.unwrap();
     let database = postgres.create_database().await.unwrap();
-    let client = connect(&database.url()).await.unwrap();
+    let client = postgres_client(&database.url()).await.unwrap();
     client
         .batch_execute("CREATE TABLE t AS SELECT 7 AS n")
         .await
         .unwrap();
     postgres.kill().await.unwrap();
     poll_until(SOON, async || client.is_closed()).await.unwrap();
-    assert!(connect(&database.url()).await.is_err());
+    assert!(postgres_client(&database.url()).await.is_err());
     postgres.restart().await.unwrap();
-    let client = connect(&database.url()).await.unwrap();
+    let client = postgres_client(&database.url()).await.unwrap();
     let n: i32 = client
         .query_one("SELECT n FROM t", &[])
         .await
@@ -43,7 +37,7 @@ async fn data_survives_a_kill_and_a_restart() {
     assert_eq!(n, 7);
     // A client that is still there does not hold up an orderly stop.
     postgres.restart().await.unwrap();
-    connect(&database.url())
+    postgres_client(&database.url())
         .await
         .unwrap()
         .batch_execute("SELECT n FROM t")
@@ -58,7 +52,7 @@ async fn a_cluster_has_the_promised_settings() {
         .start()
         .await
         .unwrap();
-    let client = connect(&postgres.url()).await.unwrap();
+    let client = postgres_client(&postgres.url()).await.unwrap();
     for (name, value) in [
         ("fsync", "on"),
         ("max_connections", "200"),
@@ -74,14 +68,14 @@ async fn a_cluster_has_the_promised_settings() {
         .start()
         .await
         .unwrap();
-    let client = connect(&fast.url()).await.unwrap();
+    let client = postgres_client(&fast.url()).await.unwrap();
     assert_eq!(setting(&client, "fsync").await.unwrap(), "off");
 }
 
 #[tokio::test]
 async fn a_pause_freezes_open_connections_as_well() {
     let mut postgres = PostgresServer::start().await.unwrap();
-    let client = connect(&postgres.url()).await.unwrap();
+    let client = postgres_client(&postgres.url()).await.unwrap();
     postgres.pause().unwrap();
     let answer = client.batch_execute("SELECT 1");
     assert!(timeout(Duration::from_millis(100), answer).await.is_err());
@@ -98,7 +92,7 @@ async fn the_shared_cluster_gives_each_caller_an_empty_database() {
     let second = other.create_database().await.unwrap();
     assert_ne!(first.name(), second.name());
     for database in [first, second] {
-        let client = connect(&database.url()).await.unwrap();
+        let client = postgres_client(&database.url()).await.unwrap();
         client
             .batch_execute("CREATE TABLE t (id int)")
             .await

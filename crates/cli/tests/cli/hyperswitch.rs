@@ -101,10 +101,9 @@ async fn the_commands_of_the_page_work_on_the_ancestors_settings() {
     let redis = RedisServer::start().await.expect("Redis");
     let server = PostgresServer::shared().await.expect("PostgreSQL");
     let database = server.create_database().await.expect("a database");
-    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls)
+    let client = tidegate_testkit::postgres_client(&database.url())
         .await
         .expect("a connection");
-    tokio::spawn(connection);
     client
         .batch_execute(
             "CREATE SCHEMA acme; CREATE TABLE acme.refund (refund_id VARCHAR(64) PRIMARY KEY, \

@@ -142,11 +142,9 @@ impl Servers {
 }
 
 pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+    tidegate_testkit::postgres_client(url)
         .await
-        .expect("a connection");
-    tokio::spawn(connection);
-    client
+        .expect("a connection")
 }
 
 /// A load of changes, and what the tables must hold once all of it is drained. The model is fed

@@ -18,10 +18,9 @@ static CATALOG: LazyLock<std::sync::Arc<Catalog>> = LazyLock::new(|| {
     runtime.block_on(async {
         let server = PostgresServer::shared().await.expect("PostgreSQL");
         let database = server.create_database().await.expect("a database");
-        let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls)
+        let client = tidegate_testkit::postgres_client(&database.url())
             .await
             .expect("a connection");
-        tokio::spawn(connection);
         client.batch_execute(SCHEMA).await.expect("the tables");
         let sink = PostgresSink::connect(&database.url(), PostgresOptions::default()).await;
         sink.expect("a sink").catalog().await.expect("a catalog")

@@ -11,7 +11,7 @@ use tidegate_drain::observer::Unobserved;
 use tidegate_drain::{Options, PostgresOptions, PostgresSink, Sink, Worker, status};
 use tidegate_store::{NewEntry, Store, StoreUrl, StreamName};
 use tidegate_testkit::{Database, PostgresServer, RedisServer, poll_until};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 /// The ancestor's tables, as far as the tests write them.
@@ -62,10 +62,9 @@ impl Site {
         let redis = RedisServer::start().await.expect("Redis");
         let server = PostgresServer::shared().await.expect("PostgreSQL");
         let database = server.create_database().await.expect("a database");
-        let (client, connection) = tokio_postgres::connect(&database.url(), NoTls)
+        let client = tidegate_testkit::postgres_client(&database.url())
             .await
             .expect("a connection");
-        tokio::spawn(connection);
         client.batch_execute(SCHEMA).await.expect("the tables");
         let url = StoreUrl::parse(&redis.url()).expect("a URL");
         let store = tidegate_store::connect(&url).await.expect("a store");

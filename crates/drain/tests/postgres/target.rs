@@ -13,7 +13,7 @@ use tidegate_drain::sink::{Outcome, Refusal, Sink, Unit};
 use tidegate_drain::{Operation, PostgresOptions, PostgresSink, Rejection};
 use tidegate_store::{Entry, EntryId, Epoch, Partition, StreamName};
 use tidegate_testkit::{Database, PostgresServer};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 /// What the engine is told in these tests.
 pub(crate) const RULES: Rules = Rules {
@@ -182,11 +182,9 @@ pub(crate) async fn open(url: &str) -> PostgresSink {
 
 /// A connection of a test's own.
 pub(crate) async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
+    tidegate_testkit::postgres_client(url)
         .await
-        .expect("a connection");
-    tokio::spawn(connection);
-    client
+        .expect("a connection")
 }
 
 /// Operations held against a catalog, as the engine does it.

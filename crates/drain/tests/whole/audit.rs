@@ -120,10 +120,9 @@ async fn rows_that_are_not_as_they_were_written_are_found_on_postgres() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = PostgresServer::shared().await.expect("PostgreSQL");
     let database = server.create_database().await.expect("a database");
-    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls)
+    let client = tidegate_testkit::postgres_client(&database.url())
         .await
         .expect("a connection");
-    tokio::spawn(connection);
     client.batch_execute(SCHEMA).await.expect("tables");
     let store = format!("sqlite://{}", folder.path().join("s.sqlite").display());
     let tamper = async |sql: &str| client.batch_execute(sql).await.expect(sql);

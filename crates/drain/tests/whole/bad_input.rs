@@ -260,10 +260,9 @@ async fn bad_input_is_a_dead_letter_with_a_reason_on_redis_and_postgres() {
     let postgres = PostgresServer::shared().await.expect("PostgreSQL");
     let database = postgres.create_database().await.expect("a database");
     let url = database.url();
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+    let client = tidegate_testkit::postgres_client(&url)
         .await
         .expect("a connection");
-    tokio::spawn(connection);
     client.batch_execute(SCHEMA).await.expect("tables");
     check(&redis.url(), &url).await;
     let sql = r#"SELECT (SELECT sum(amount)::bigint * 100 + count(*) FROM invoice),

@@ -118,10 +118,9 @@ async fn a_crash_between_any_two_steps_is_harmless_on_redis_and_postgres() {
             let redis = RedisServer::start().await.expect("Redis");
             let database = postgres.create_database().await.expect("a database");
             let url = database.url();
-            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+            let client = tidegate_testkit::postgres_client(&url)
                 .await
                 .expect("a connection");
-            tokio::spawn(connection);
             client.batch_execute(SCHEMA).await.expect("tables");
             crash_and_recover(&redis.url(), &url, (step, nth)).await;
             let rows = client

@@ -70,10 +70,9 @@ async fn start() -> (Running, Task) {
     .await;
     let server = PostgresServer::shared().await.expect("PostgreSQL");
     let database = server.create_database().await.expect("a database");
-    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls)
+    let client = tidegate_testkit::postgres_client(&database.url())
         .await
         .expect("a connection");
-    tokio::spawn(connection);
     let sink = open_sink(&database.url()).await;
     sink.prepare().await.expect("tables");
     let options = Options {

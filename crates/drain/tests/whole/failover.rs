@@ -113,10 +113,9 @@ async fn numbers(sink_url: &str) -> Vec<i64> {
         let rows = statement.query_map([], |row| row.get(0)).expect("rows");
         return rows.collect::<Result<_, _>>().expect("numbers");
     }
-    let (client, connection) = tokio_postgres::connect(sink_url, tokio_postgres::NoTls)
+    let client = tidegate_testkit::postgres_client(sink_url)
         .await
         .expect("a connection");
-    tokio::spawn(connection);
     let rows = client.query(sql, &[]).await.expect("rows");
     rows.iter().map(|row| row.get(0)).collect()
 }
@@ -205,10 +204,9 @@ async fn a_log_that_stepped_back_is_found_at_the_claim_on_sqlite() {
 async fn a_log_that_stepped_back_is_found_at_the_claim_on_postgres() {
     let server = PostgresServer::shared().await.expect("PostgreSQL");
     let database = server.create_database().await.expect("a database");
-    let (client, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls)
+    let client = tidegate_testkit::postgres_client(&database.url())
         .await
         .expect("a connection");
-    tokio::spawn(connection);
     client.batch_execute(SCHEMA).await.expect("tables");
     found_at_the_claim(&database.url()).await;
 }

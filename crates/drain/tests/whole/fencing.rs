@@ -53,10 +53,9 @@ async fn redis_and_postgres() -> Pair {
     let redis = RedisServer::start().await.expect("Redis");
     let postgres = PostgresServer::shared().await.expect("PostgreSQL");
     let url = postgres.create_database().await.expect("a database").url();
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+    let client = tidegate_testkit::postgres_client(&url)
         .await
         .expect("a connection");
-    tokio::spawn(connection);
     client.batch_execute(SCHEMA).await.expect("tables");
     pair(&redis.url(), &url, Box::new(redis)).await
 }

@@ -11,7 +11,7 @@ use tidegate_drain::route::shard_of;
 use tidegate_drain::{Observer, Options, Worker};
 use tidegate_store::{EntryId, StreamName};
 use tidegate_testkit::{PostgresServer, RedisServer, poll_until};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 /// More than the places at work.
@@ -22,9 +22,9 @@ fn options() -> Options {
 }
 
 async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a server");
-    tokio::spawn(connection);
-    client
+    tidegate_testkit::postgres_client(url)
+        .await
+        .expect("a server")
 }
 
 /// An insert that goes to this shard.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_store::EntryId;
 use tidegate_streams::Event;
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
 use crate::worker::Step;
 
@@ -49,9 +49,7 @@ pub(crate) fn number_of(id: EntryId) -> i64 {
 }
 
 pub(crate) async fn client(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
+    tidegate_testkit::postgres_client(url).await.unwrap()
 }
 
 /// Where the worker's effects go.

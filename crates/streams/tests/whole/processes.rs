@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidegate_streams::{BoxError, Event, Events, Options, Policy, Settings, Worker};
 use tidegate_testkit::{Database, PostgresServer, Process, poll_until};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::site::{DEADLINE, Note, Site, processor};
@@ -28,11 +28,9 @@ const SCHEMA: &str = "
         at BIGSERIAL, partition BIGINT NOT NULL, number BIGINT NOT NULL, epoch BIGINT NOT NULL);";
 
 async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
+    tidegate_testkit::postgres_client(url)
         .await
-        .expect("connected");
-    tokio::spawn(connection);
-    client
+        .expect("connected")
 }
 
 fn number(value: u64) -> i64 {

@@ -45,6 +45,16 @@ impl Database {
     }
 }
 
+/// A connection to the database at `url`, which the runtime that asks drives until it is dropped.
+///
+/// # Errors
+/// What the server or the way to it says.
+pub async fn postgres_client(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
 /// The address of a database in the cluster on `port`.
 pub(super) fn url(port: u16, database: &str) -> String {
     format!("postgres://{SUPERUSER}@127.0.0.1:{port}/{database}")
