@@ -84,7 +84,7 @@ pub struct RedisStore {
     durable: Durable,
     held: HeldCounts,
     entry_size: EntrySize,
-    tasks: Tasks,
+    tasks: Box<Tasks>,
     /// The connections as they were when somebody last asked, and how often they had changed.
     way: Mutex<(Connections, u64)>,
 }
@@ -100,7 +100,7 @@ impl RedisStore {
         let config = settings::for_commands(url)?;
         let keys = Keys::new(settings::is_cluster(&config));
         let waiter = Waiter::new(&config);
-        let tasks = Tasks::new(&config);
+        let tasks = Box::new(Tasks::new(&config));
         let durable = Durable::new(&config);
         let server = Server::connect(config).await?;
         let scripts = Scripts::load(&server).await?;
