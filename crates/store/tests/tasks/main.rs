@@ -9,6 +9,7 @@ mod enqueue;
 mod finish;
 mod group;
 mod limits;
+mod model;
 mod operate;
 mod order;
 mod schedule;
