@@ -17,10 +17,12 @@
 //! * [`lease`] says who may read and acknowledge a partition,
 //! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
+//! * [`dramatiq`] is beside it: the queues of Dramatiq's Python programs, on Redis,
 //! * `redis` and `sqlite` are its two backends, opened by [`connect()`].
 
 pub mod append;
 mod connect;
+pub mod dramatiq;
 pub mod entry;
 mod error;
 pub mod lease;
