@@ -17,8 +17,9 @@
 //! * [`lease`] says who may read and acknowledge a partition,
 //! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
+//! * [`task`] has background tasks: the [`TaskStore`](task::TaskStore), a port of its own,
 //! * [`dramatiq`] is beside it: the queues of Dramatiq's Python programs, on Redis,
-//! * `redis` and `sqlite` are its two backends, opened by [`connect()`].
+//! * `redis` and `sqlite` are the two backends of both, opened by [`connect()`].
 
 pub mod append;
 mod connect;
@@ -32,6 +33,7 @@ pub mod port;
 mod redis;
 mod sqlite;
 pub mod stream;
+pub mod task;
 
 pub use append::{AppendOptions, Appended, Bound, Durability};
 pub use connect::{StoreUrl, connect};

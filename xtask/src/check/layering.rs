@@ -10,8 +10,8 @@ const LAYERS: [&[&str]; 8] = [
     &["tidegate-macros"],
     &["tidegate-store"],
     &["tidegate-cluster"],
-    &["tidegate-streams", "tidegate-tasks"],
-    &["tidegate-drain"],
+    &["tidegate-streams"],
+    &["tidegate-drain", "tidegate-tasks"],
     &["tidegate-console"],
     &["tidegate", "tidegate-settings", "tidegate-traces"],
     &["tidegate-cli", "tidegate-gateway"],
@@ -154,7 +154,7 @@ mod tests {
                 .contains("above")
         );
         assert!(
-            problem("tidegate-tasks", "tidegate-streams")
+            problem("tidegate-tasks", "tidegate-drain")
                 .unwrap()
                 .contains("one layer")
         );
