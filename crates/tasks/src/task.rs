@@ -58,6 +58,12 @@ pub fn encode_result<T: Serialize>(result: &T) -> Result<Bytes, BoxError> {
 
 /// A task whose types nobody needs to know.
 pub(crate) trait Handler: Send + Sync {
+    /// Whether the application provides what the function asks for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names the type that is missing.
+    fn check(&self, state: &StateMap) -> Result<()>;
+
     /// Begins a call with arguments as JSON.
     ///
     /// # Errors
@@ -68,6 +74,10 @@ pub(crate) trait Handler: Send + Sync {
 struct Typed<T>(T);
 
 impl<T: Task> Handler for Typed<T> {
+    fn check(&self, state: &StateMap) -> Result<()> {
+        Ok(self.0.check(state)?)
+    }
+
     fn call(&self, context: TaskContext, arguments: &[u8], state: &StateMap) -> Result<Running> {
         let arguments = serde_json::from_slice(arguments).map_err(|error| Error::Unreadable {
             task: self.0.options().name.to_owned(),
@@ -82,7 +92,6 @@ impl<T: Task> Handler for Typed<T> {
 pub struct Registered {
     pub(crate) options: TaskOptions,
     pub(crate) handler: Arc<dyn Handler>,
-    check: Arc<dyn Fn(&StateMap) -> Result<()> + Send + Sync>,
 }
 
 impl fmt::Debug for Registered {
@@ -93,12 +102,10 @@ impl fmt::Debug for Registered {
 
 impl Registered {
     /// A task to be run.
-    pub fn new<T: Task + Clone>(task: T) -> Self {
-        let checked = task.clone();
+    pub fn new<T: Task>(task: T) -> Self {
         Self {
             options: task.options(),
             handler: Arc::new(Typed(task)),
-            check: Arc::new(move |state| checked.check(state).map_err(Into::into)),
         }
     }
 
@@ -107,7 +114,7 @@ impl Registered {
     /// # Errors
     /// [`Error::Invalid`] that names the type that is missing.
     pub fn check(&self, state: &StateMap) -> Result<()> {
-        (self.check)(state)
+        self.handler.check(state)
     }
 
     /// What it is declared with.

@@ -34,7 +34,7 @@ use crate::fetcher::{Fetcher, Source};
 use crate::finisher::{FINISH_PENDING_MAX, Finisher};
 use crate::heart::Heart;
 use crate::in_hand::{Cut, InHand};
-use crate::prefetch::PREFETCH_MAX;
+pub use crate::prefetch::PREFETCH_MAX;
 use crate::task::Registered;
 use crate::ticker::Ticker;
 use crate::{Error, Result};
