@@ -19,6 +19,7 @@ use tidegate_store::task::{Priority, TaskId};
 use crate::client::{Sent, TaskClient};
 use crate::draft::{Draft, Header, Span};
 use crate::duration::IntoDuration;
+use crate::options::TaskOptions;
 use crate::state::OnUnknown;
 use crate::task::Task;
 use crate::{Error, Result};
@@ -37,8 +38,13 @@ pub struct Enqueue {
 impl Enqueue {
     /// A call of this task with these arguments.
     pub fn of<T: Task>(task: &T, arguments: T::Arguments) -> Self {
-        let options = task.options();
-        let mut enqueue = Self::named(options.name, &arguments).queue(options.queue);
+        Self::declared(&task.options(), &arguments)
+    }
+
+    /// A call of a task that is declared so, with arguments that need not be of its type: what can't
+    /// be read will be a dead letter.
+    pub fn declared(options: &TaskOptions, arguments: &impl Serialize) -> Self {
+        let mut enqueue = Self::named(options.name, arguments).queue(options.queue);
         enqueue.draft.park = options.on_unknown == OnUnknown::Park;
         enqueue.priority(options.priority)
     }

@@ -22,7 +22,6 @@ use tracing::{debug, error, warn};
 use crate::client::TaskClient;
 use crate::enqueue::Enqueue;
 use crate::options::TaskOptions;
-use crate::state::OnUnknown;
 use crate::task::Registered;
 use crate::ticks::Schedule;
 use crate::{Error, Result};
@@ -189,10 +188,7 @@ impl Scheduled {
     /// The run of a tick.
     fn run_at(&self, tick_ms: u64) -> Enqueue {
         let options = &self.options;
-        let mut run = Enqueue::named(options.name, &())
-            .queue(options.queue)
-            .priority(options.priority);
-        run.draft.park = options.on_unknown == OnUnknown::Park;
+        let mut run = Enqueue::declared(options, &());
         run.draft.header.tick_ms = Some(tick_ms);
         if self.schedule.overlap == Overlap::Queue {
             // One runs, one waits, further ones are left out.
