@@ -146,8 +146,7 @@ fn write(attributes: &Attributes, mut function: ItemFn, arguments: &Arguments) -
         impl #ident {
             /// A task with these arguments, to be changed and sent.
             #[#level(dead_code, reason = "a scheduled task is enqueued by itself")]
-            #[must_use]
-            #visibility fn enqueue(#enqueue) -> #library::Enqueue<#given> {
+            #visibility fn enqueue(#enqueue) -> #library::Enqueue {
                 #library::Enqueue::of(&#ident, #enqueued)
             }
         }
@@ -162,7 +161,7 @@ fn write(attributes: &Attributes, mut function: ItemFn, arguments: &Arguments) -
             fn check(
                 &self,
                 __state: &#library::StateMap,
-            ) -> ::core::result::Result<(), #library::Error> {
+            ) -> ::core::result::Result<(), #library::StateError> {
                 #(<#state as #library::FromState>::from_state(__state)?;)*
                 ::core::result::Result::Ok(())
             }
