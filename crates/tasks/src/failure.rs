@@ -140,6 +140,10 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_at_a_character() {
         let text = cut("ä".repeat(ERROR_BYTES_MAX));
-        assert!(text.len() <= ERROR_BYTES_MAX && text.ends_with("..."), "{}", text.len());
+        assert!(
+            text.len() <= ERROR_BYTES_MAX && text.ends_with("..."),
+            "{}",
+            text.len()
+        );
     }
 }

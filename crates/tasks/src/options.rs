@@ -47,6 +47,22 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
+    /// Of a task that the worker doesn't know.
+    pub(crate) const UNDECLARED: Self = Self {
+        name: "",
+        queue: "default",
+        max_retries: 0,
+        backoff: (Duration::ZERO, Duration::ZERO),
+        time_limit: TIME_LIMIT,
+        max_age: None,
+        priority: Priority::Normal,
+        on_unknown: OnUnknown::Retry,
+        result_ttl: None,
+        concurrency: None,
+        retry_when: None,
+        schedule: None,
+    };
+
     /// The part that decides where the task goes after an attempt.
     #[must_use]
     pub fn rules(&self) -> Rules {

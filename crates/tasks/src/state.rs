@@ -62,8 +62,12 @@ pub enum Ending {
     Panicked,
     /// Someone asked for its end while it ran: its future was dropped.
     Cancelled,
-    /// It was not begun, or could not be ended, before the worker's shutdown.
+    /// It was not begun before the worker's shutdown.
     Returned,
+    /// The worker's shutdown could not wait for its end: its future was dropped wherever it was.
+    CutShort,
+    /// Another attempt holds the task: this one was cut, and nothing is said of it.
+    Lost,
     /// It was not begun since it was too old.
     TooOld,
     /// It was not begun, and never can be here: its arguments can't be read.
@@ -158,8 +162,9 @@ pub fn decide(
         // The function itself says so, whatever is declared.
         Ending::Failed(Advice::Unknown) => Transition::Unknown,
         Ending::TimedOut | Ending::Panicked => unknown(),
+        Ending::CutShort if rules.on_unknown == OnUnknown::Park => Transition::Unknown,
         Ending::Cancelled => Transition::Cancelled,
-        Ending::Returned => Transition::Returned,
+        Ending::CutShort | Ending::Returned | Ending::Lost => Transition::Returned,
         Ending::TooOld => Transition::Dead(Death::TooOld),
         Ending::Unreadable => Transition::Dead(Death::Unreadable),
         Ending::Unregistered if attempt > UNREGISTERED_RETRIES => {

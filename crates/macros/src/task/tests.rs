@@ -20,7 +20,7 @@ fn attributes_that_make_no_sense_are_refused_with_a_reason() {
         (quote!(queue = "a", queue = "b"), "twice"),
         (quote!(name = ""), "letters"),
         (quote!(retries = 3), "`max_retries`"),
-        (quote!(max_retries = -1), "expected integer"),
+        (quote!(max_retries = -1), "use 0 to"),
         (quote!(max_retries = 3usize), "use 0 to"),
         (quote!(backoff = "5s"), "5s..1h"),
         (quote!(backoff = "1h..5s"), "turn them round"),

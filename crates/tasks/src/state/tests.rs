@@ -32,6 +32,7 @@ fn endings() -> impl Strategy<Value = Ending> {
         Just(Ending::Panicked),
         Just(Ending::Cancelled),
         Just(Ending::Returned),
+        Just(Ending::CutShort),
         Just(Ending::TooOld),
         Just(Ending::Unreadable),
         Just(Ending::Unregistered),
@@ -52,7 +53,8 @@ proptest! {
     ) {
         let next = decide(ending, &rules, attempt, Duration::from_secs(age_s), chance);
         prop_assert_eq!(next == Transition::Done, ending == Ending::Done);
-        prop_assert_eq!(next == Transition::Returned, ending == Ending::Returned);
+        let shutdown = matches!(ending, Ending::Returned | Ending::CutShort);
+        prop_assert!(shutdown || next != Transition::Returned);
         prop_assert_eq!(next == Transition::Cancelled, ending == Ending::Cancelled);
     }
 
@@ -61,7 +63,9 @@ proptest! {
         rules in any_rules(), attempt in 1_u32..40, age_s in 0_u64..20_000, chance in 0.0_f64..=1.0,
     ) {
         let rules = Rules { on_unknown: OnUnknown::Park, ..rules };
-        for ending in [Ending::TimedOut, Ending::Panicked, Ending::Failed(Advice::Unknown)] {
+        for ending in [
+            Ending::TimedOut, Ending::Panicked, Ending::CutShort, Ending::Failed(Advice::Unknown),
+        ] {
             let next = decide(ending, &rules, attempt, Duration::from_secs(age_s), chance);
             prop_assert_eq!(next, Transition::Unknown);
         }
