@@ -68,12 +68,12 @@ pub use error::Error;
 pub use tidegate_macros::{Record, processor, task};
 pub use tidegate_store as store;
 pub use tidegate_streams as streams;
-pub use tidegate_tasks as tasks;
-pub use tidegate_tasks::{Enqueue, Group, TaskClient, TaskContext};
 pub use tidegate_streams::{
     BoxError, Event, Events, Middleware, Missed, Overlap, Policy, Raw, Schedule, ScheduledRun,
     Sender, State, StreamSpec, When,
 };
+pub use tidegate_tasks as tasks;
+pub use tidegate_tasks::{Enqueue, Group, TaskClient, TaskContext};
 
 /// What a user's function answers: any error that a `?` accepts.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;

@@ -71,7 +71,11 @@ pub(super) struct Queue {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Chosen {
     /// The tasks.
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
     ids: Vec<TaskId>,
     /// All of the queue that this can be done with.
     #[arg(long, requires = "queue")]

@@ -160,10 +160,17 @@ impl TaskWork {
         if let Some(concurrency) = args.concurrency {
             options.concurrency = concurrency;
         }
-        let known: Vec<&str> = tasks.registered.iter().map(|it| it.options().queue).collect();
+        let known: Vec<&str> = tasks
+            .registered
+            .iter()
+            .map(|it| it.options().queue)
+            .collect();
         if let Some(unknown) = args.queues.iter().find(|it| !known.contains(&it.as_str())) {
             // Tasks may be enqueued on another queue than the declared one.
-            warn!(queue = unknown, "no task of the application declares this queue");
+            warn!(
+                queue = unknown,
+                "no task of the application declares this queue"
+            );
         }
         let outboxes = tasks.outboxes.into_iter();
         let outboxes = outboxes.map(|outbox| (outbox, client.clone())).collect();

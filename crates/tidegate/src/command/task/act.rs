@@ -75,14 +75,16 @@ pub(super) async fn enqueue(
     as_json: bool,
 ) -> Result<(), Error> {
     let mut known = app.tasks.registered.iter().map(|task| task.options());
-    let options = known.find(|options| options.name == args.name).ok_or_else(|| {
-        let known = app.tasks.registered.iter().map(|task| task.options().name);
-        Error::Invalid(format!(
-            "the application has no task {:?}; it has: {}",
-            args.name,
-            known.collect::<Vec<_>>().join(", ")
-        ))
-    })?;
+    let options = known
+        .find(|options| options.name == args.name)
+        .ok_or_else(|| {
+            let known = app.tasks.registered.iter().map(|task| task.options().name);
+            Error::Invalid(format!(
+                "the application has no task {:?}; it has: {}",
+                args.name,
+                known.collect::<Vec<_>>().join(", ")
+            ))
+        })?;
     let arguments: Value = serde_json::from_str(&args.arguments)
         .map_err(|error| Error::Invalid(format!("the arguments are no JSON: {error}")))?;
     let mut task = Enqueue::declared(options, &arguments);
@@ -151,7 +153,11 @@ fn report(what: &str, given: &Chosen, count: usize, as_json: bool) -> Result<(),
     Ok(())
 }
 
-pub(super) async fn cancel(client: &TaskClient, given: &Chosen, as_json: bool) -> Result<(), Error> {
+pub(super) async fn cancel(
+    client: &TaskClient,
+    given: &Chosen,
+    as_json: bool,
+) -> Result<(), Error> {
     let waiting = [
         State::Scheduled,
         State::Ready,
@@ -162,9 +168,8 @@ pub(super) async fn cancel(client: &TaskClient, given: &Chosen, as_json: bool) -
     for (queue, ids) in chosen(client, given, &waiting).await? {
         for ids in ids.chunks(PORTION) {
             let states = client.store().cancel(&queue, ids).await?;
-            let is_done = |it: &Option<State>| {
-                matches!(it, Some(State::Cancelled | State::Running))
-            };
+            let is_done =
+                |it: &Option<State>| matches!(it, Some(State::Cancelled | State::Running));
             count += states.iter().filter(|it| is_done(it)).count();
         }
     }

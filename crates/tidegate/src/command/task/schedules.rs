@@ -103,7 +103,10 @@ async fn find(client: &TaskClient, name: &str) -> Result<(QueueName, Label), Err
 
 async fn pause(client: &TaskClient, name: &str, paused: bool, as_json: bool) -> Result<(), Error> {
     let (queue, label) = find(client, name).await?;
-    client.store().pause_schedule(&queue, &label, paused).await?;
+    client
+        .store()
+        .pause_schedule(&queue, &label, paused)
+        .await?;
     done(name, if paused { "paused" } else { "resumed" }, as_json);
     Ok(())
 }

@@ -119,8 +119,16 @@ async fn list_queues(client: &TaskClient, as_json: bool) -> Result<(), Error> {
         return Ok(());
     }
     let header = [
-        "queue", "ready", "scheduled", "blocked", "running", "done", "dead", "unknown",
-        "cancelled", "workers",
+        "queue",
+        "ready",
+        "scheduled",
+        "blocked",
+        "running",
+        "done",
+        "dead",
+        "unknown",
+        "cancelled",
+        "workers",
     ];
     output::table(&header, 1, rows);
     Ok(())
