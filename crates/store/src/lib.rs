@@ -34,7 +34,7 @@ pub mod stream;
 pub mod task;
 
 pub use append::{AppendOptions, Appended, Bound, Durability};
-pub use connect::{StoreUrl, connect};
+pub use connect::{StoreUrl, connect, connect_tasks};
 pub use entry::{Entry, EntryId, Field, NewEntry};
 pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::id::TaskId;
 use super::name::Label;
 use super::new_task::NewTask;
+use crate::{Error, Result};
 
 /// The most members of a group.
 pub const GROUP_MEMBERS_MAX: usize = 100_000;
@@ -24,6 +25,24 @@ pub struct NewGroup {
     pub callback: NewTask,
     /// How long the group is remembered, from its opening on: after that it never completes.
     pub lifetime: Duration,
+}
+
+impl NewGroup {
+    /// Looks whether the store takes such a group. Every backend asks this before anything else.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a group without members or with too many, and for a callback that
+    /// can't be enqueued.
+    pub fn check(&self) -> Result<()> {
+        if self.members.is_empty() || self.members.len() > GROUP_MEMBERS_MAX {
+            return Err(Error::Invalid(format!(
+                "the group {} has {} members; 1 to {GROUP_MEMBERS_MAX} are allowed",
+                self.id,
+                self.members.len()
+            )));
+        }
+        self.callback.check()
+    }
 }
 
 /// What a member's end means for its group.
