@@ -18,8 +18,8 @@
 //! * [`plan`] turns many changes into few statements, [`policy`] says what a change may do that
 //!   meets another row than it expected,
 //! * [`sink`] is the port to the target, `postgres` and `sqlite` are its two sides,
-//! * [`held`] decides what is held back and in which order it is tried again, [`dead_letter`] is
-//!   how it is kept, [`rejection`] is why,
+//! * [`held`] decides what is held back and in which order it is tried again, behind [`locks`] of
+//!   others too, [`dead_letter`] is how it is kept, [`rejection`] is why, `retries` says when,
 //! * [`apply`] is one transaction from entries to commit, `settle` its bookkeeping (`triage` tells a
 //!   replay from a conflict), `shard` the loop around it,
 //! * [`recent`] is what the ledger remembers of settled entries, by which `stepback` tells new ones
@@ -45,6 +45,7 @@ mod fold;
 mod gate;
 pub mod held;
 pub mod hyperswitch;
+pub mod locks;
 pub mod metrics;
 mod notices;
 pub mod observer;
@@ -58,6 +59,7 @@ mod postgres;
 pub mod preview;
 pub mod recent;
 pub mod rejection;
+mod retries;
 pub mod revive;
 pub mod route;
 mod settle;

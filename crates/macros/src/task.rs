@@ -97,21 +97,24 @@ fn is_named(written: &Type, name: &str) -> bool {
     last.is_some_and(|last| last.ident == name)
 }
 
+/// The documentation of the function, for what takes its name.
+fn take_docs(function: &mut ItemFn) -> TokenStream {
+    let attributes = function.attrs.drain(..);
+    let (docs, others): (Vec<Attribute>, Vec<Attribute>) =
+        attributes.partition(|attribute| attribute.path().is_ident("doc"));
+    function.attrs = others;
+    if docs.is_empty() {
+        let doc = format!("The task `{}`.", function.sig.ident);
+        return quote!(#[doc = #doc]);
+    }
+    quote!(#(#docs)*)
+}
+
 fn write(attributes: &Attributes, mut function: ItemFn, arguments: &Arguments) -> TokenStream {
     let library = attributes.library();
     let ident = function.sig.ident.clone();
     let visibility = std::mem::replace(&mut function.vis, syn::Visibility::Inherited);
-    let (docs, others): (Vec<Attribute>, Vec<Attribute>) = function
-        .attrs
-        .drain(..)
-        .partition(|attribute| attribute.path().is_ident("doc"));
-    function.attrs = others;
-    let docs = if docs.is_empty() {
-        let doc = format!("The task `{ident}`.");
-        quote!(#[doc = #doc])
-    } else {
-        quote!(#(#docs)*)
-    };
+    let docs = take_docs(&mut function);
     let options = attributes.options(&ident);
     // Not `expect`, which warns in the user's code above a name that needs no exception.
     let level = format_ident!("allow");
@@ -125,13 +128,9 @@ fn write(attributes: &Attributes, mut function: ItemFn, arguments: &Arguments) -
         .collect();
     let context = arguments.context.then(|| quote!(__context,));
     let passed = arguments.arguments.as_ref().map(|_| quote!(__arguments,));
-    let enqueue = match &arguments.arguments {
-        Some(given) => quote!(arguments: #given),
-        None => quote!(),
-    };
-    let enqueued = match &arguments.arguments {
-        Some(_) => quote!(arguments),
-        None => quote!(()),
+    let (enqueue, enqueued) = match &arguments.arguments {
+        Some(given) => (quote!(arguments: #given), quote!(arguments)),
+        None => (quote!(), quote!(())),
     };
     // A function that returns something else is an error at its return type.
     let call = quote_spanned! {function.sig.output.span()=>

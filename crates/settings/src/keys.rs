@@ -14,6 +14,10 @@ pub(crate) const TENANTS: &str = "tenants.";
 
 /// The most connections to the sink.
 const CONNECTIONS_MAX: usize = 1_000;
+/// The shortest wait for a lock: shorter ones take the drain's own shards for somebody else.
+const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(10);
+/// The longest; a statement is ended after a minute.
+const LOCK_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// The longest wait for a parent row.
 const PARENT_WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The longest grace at shutdown.
@@ -52,6 +56,19 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "sink.schema",
         slot: |s| Slot::Schema(&mut s.postgres.schema),
+    },
+    Key {
+        name: "sink.lock_timeout",
+        slot: |s| {
+            Slot::Time(
+                &mut s.postgres.lock_timeout,
+                LOCK_TIMEOUT_MIN..=LOCK_TIMEOUT_MAX,
+            )
+        },
+    },
+    Key {
+        name: "sink.may_fold",
+        slot: |s| Slot::Switch(&mut s.postgres.may_fold),
     },
     Key {
         name: "drain.stream",

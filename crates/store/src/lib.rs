@@ -18,10 +18,12 @@
 //! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
 //! * [`task`] has background tasks: the [`TaskStore`](task::TaskStore), a port of its own,
+//! * [`dramatiq`] is beside it: the queues of Dramatiq's Python programs, on Redis,
 //! * `redis` and `sqlite` are the two backends of both, opened by [`connect()`].
 
 pub mod append;
 mod connect;
+pub mod dramatiq;
 pub mod entry;
 mod error;
 pub mod lease;

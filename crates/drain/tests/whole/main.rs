@@ -8,5 +8,6 @@ mod crash_points;
 mod drift;
 mod failover;
 mod fencing;
+mod locks;
 mod pace;
 mod support;

@@ -20,6 +20,7 @@
 mod address;
 mod append;
 mod chunk;
+pub(crate) mod dramatiq;
 mod durable;
 mod entry_size;
 mod failure;

@@ -83,7 +83,7 @@ impl Scripts {
     }
 }
 
-/// Gives the server a script.
+/// Loads one script.
 pub(super) async fn load(server: &Server, text: &'static str) -> Result<Script> {
     let sha = server.load(text).await?;
     let sha = String::from_utf8(sha.to_vec())
