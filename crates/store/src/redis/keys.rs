@@ -135,6 +135,16 @@ impl Keys {
         }
     }
 
+    /// A state of this name.
+    pub(super) fn state(self, partition: &Partition, name: &str) -> String {
+        format!("__state:{}:{name}", self.entries(partition))
+    }
+
+    /// Which states of a partition may not be settled yet.
+    pub(super) fn unsettled(self, partition: &Partition) -> String {
+        format!("__states:{}", self.entries(partition))
+    }
+
     /// What was appended for a request id. It begins with another prefix than any other key, and
     /// has the hash tag of the partition's entries.
     pub(super) fn sent(self, partition: &Partition, request_id: &[u8]) -> Vec<u8> {
@@ -246,6 +256,14 @@ mod tests {
                 keys.sent(&stream.partition(5), b"req"),
                 b"__sent:acme:{shard_5}_DRAINER_STREAM:req"
             );
+            assert_eq!(
+                keys.state(&stream.partition(5), "payment:7"),
+                "__state:acme:{shard_5}_DRAINER_STREAM:payment:7"
+            );
+            assert_eq!(
+                keys.unsettled(&stream.partition(5)),
+                "__states:acme:{shard_5}_DRAINER_STREAM"
+            );
         }
     }
 
@@ -327,6 +345,8 @@ mod tests {
             "`__epch:<app>`",
             "`__mark:<app>`",
             "`__sent:{shard_N}_<stream>:<request id>`",
+            "`__state:{shard_N}_<stream>:<name>`",
+            "`__states:{shard_N}_<stream>`",
         ] {
             assert!(document.contains(pattern), "docs/keys.md lacks {pattern}");
         }
