@@ -159,6 +159,14 @@ pub(crate) fn repeated(failure: Error) -> impl Fn() -> Error {
             Error::Refused(_) => Error::Refused(shared()),
             Error::Invalid(text) => Error::Invalid(text.clone()),
             Error::Corrupt(text) => Error::Corrupt(text.clone()),
+            Error::FenceLost { task, fence } => Error::FenceLost {
+                task: *task,
+                fence: *fence,
+            },
+            Error::WorkerLost { queue, worker } => Error::WorkerLost {
+                queue: queue.clone(),
+                worker: *worker,
+            },
         }
     }
 }

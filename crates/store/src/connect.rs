@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::port::Store;
 use crate::redis::{RedisStore, RedisUrl};
 use crate::sqlite::SqliteStore;
+use crate::task::TaskStore;
 use crate::{Error, Result};
 
 /// Where a store is: on Redis (see [`RedisUrl`]) or in the file of a `sqlite://FILE`.
@@ -42,6 +43,19 @@ impl StoreUrl {
         }
         RedisUrl::parse(text).map(Self::Redis)
     }
+}
+
+/// Opens a store for background tasks, as [`connect`] opens one for streams.
+///
+/// # Errors
+/// Those of [`connect`].
+pub async fn connect_tasks(url: &StoreUrl) -> Result<Arc<dyn TaskStore>> {
+    Ok(match url {
+        StoreUrl::Redis(url) => Arc::new(Box::pin(RedisStore::connect(url)).await?),
+        StoreUrl::Sqlite(_path) => {
+            return Err(Error::Refused("the embedded store has no tasks yet".into()));
+        }
+    })
 }
 
 /// Opens a store; an embedded file is created when it is missing.

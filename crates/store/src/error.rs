@@ -1,8 +1,9 @@
 //! What can go wrong in a store, named for what the caller can do about it.
 
 use crate::entry::EntryId;
-use crate::lease::Epoch;
+use crate::lease::{Epoch, WorkerId};
 use crate::stream::Partition;
+use crate::task::{Fence, QueueName, TaskId};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,23 @@ pub enum Error {
         id: EntryId,
         /// What is missing.
         reason: String,
+    },
+    /// The task is no longer in the caller's hands: its worker was taken for dead, and another
+    /// attempt may be under way. Nothing was changed.
+    #[error("the attempt {fence} at task {task} is over; another one may hold the task")]
+    FenceLost {
+        /// The task.
+        task: TaskId,
+        /// The token that is stale.
+        fence: Fence,
+    },
+    /// The worker is taken for dead by the queue: it beats before it takes again.
+    #[error("worker {worker} has given no sign of life to the queue {queue}")]
+    WorkerLost {
+        /// The queue.
+        queue: QueueName,
+        /// The worker.
+        worker: WorkerId,
     },
     /// The server can't be reached, is loading or shutting down, or the file is locked: the same
     /// call may succeed later. Whether this call took effect is not known.

@@ -18,10 +18,13 @@
 //! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
 //! * [`state`] is what a reader needs to know before an entry has reached its home,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
-//! * `redis` and `sqlite` are its two backends, opened by [`connect()`].
+//! * [`task`] has background tasks: the [`TaskStore`](task::TaskStore), a port of its own,
+//! * [`dramatiq`] is beside it: the queues of Dramatiq's Python programs, on Redis,
+//! * `redis` and `sqlite` are the two backends of both, opened by [`connect()`].
 
 pub mod append;
 mod connect;
+pub mod dramatiq;
 pub mod entry;
 mod error;
 pub mod lease;
@@ -32,9 +35,10 @@ mod redis;
 mod sqlite;
 pub mod state;
 pub mod stream;
+pub mod task;
 
 pub use append::{AppendOptions, Appended, Bound, Durability};
-pub use connect::{StoreUrl, connect};
+pub use connect::{StoreUrl, connect, connect_tasks};
 pub use entry::{Entry, EntryId, Field, NewEntry};
 pub use error::{Error, Source};
 pub use lease::{Epoch, Lease, LeaseHolder, WorkerId};

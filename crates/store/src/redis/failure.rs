@@ -13,6 +13,8 @@ use crate::stream::Partition;
 
 /// What Tidegate's scripts answer where the lease is not the caller's.
 const LEASE_LOST: &str = "LEASELOST";
+/// What Tidegate's scripts answer where a worker is taken for dead.
+const WORKER_LOST: &str = "WORKERLOST";
 /// What Tidegate's scripts answer where a key holds something unexpected.
 const CORRUPT: &str = "CORRUPT";
 /// What the server answers where it does not know a script.
@@ -99,6 +101,11 @@ impl Failure {
             Self::Server(_) => true,
             Self::TimedOut | Self::Unreachable => false,
         }
+    }
+
+    /// Whether the queue takes the worker for dead.
+    pub(super) fn is_worker_lost(&self) -> bool {
+        self.code() == Some(WORKER_LOST)
     }
 
     /// This failure, told to the holder of a lease.

@@ -8,6 +8,7 @@
 
 use crate::lease::WorkerId;
 use crate::stream::{GroupName, Kind, Partition, StreamName};
+use crate::task::QueueName;
 
 /// The drain's consumer group. Its lease is the ancestor's own lock, so that Hyperswitch's
 /// drainer (`SET <stream>_in_use true NX EX 300`) and Tidegate's never work on a shard together.
@@ -143,6 +144,17 @@ impl Keys {
     /// Which states of a partition may not be settled yet.
     pub(super) fn unsettled(self, partition: &Partition) -> String {
         format!("__states:{}", self.entries(partition))
+    }
+
+    /// The beginning of all keys of a queue of tasks, which decides on their slot. The scripts add
+    /// the rest, as `scripts/task/queue.lua` lists it.
+    pub(super) fn queue(self, queue: &QueueName) -> String {
+        format!("__task:{{{}}}", queue.as_str())
+    }
+
+    /// The names of an app's queues. No queue is called so: its name has a dot.
+    pub(super) fn queues(self, app: &str) -> String {
+        format!("__task:{{{app}}}.queues")
     }
 
     /// What was appended for a request id. It begins with another prefix than any other key, and
@@ -323,6 +335,41 @@ mod tests {
     }
 
     #[test]
+    fn a_queues_keys_are_in_one_slot_everywhere() {
+        let queue = QueueName::of_app("shop", "mail.v2").unwrap();
+        for keys in [STANDALONE, CLUSTER] {
+            assert_eq!(keys.queue(&queue), "__task:{shop.mail.v2}");
+            assert_eq!(keys.queues("shop"), "__task:{shop}.queues");
+        }
+    }
+
+    /// The scripts make the rest of a queue's keys, so the page is compared with them.
+    #[test]
+    fn every_key_of_a_queue_is_in_the_document() {
+        let document = include_str!("../../../../docs/keys.md");
+        let scripts = [
+            include_str!("scripts/task/queue.lua"),
+            include_str!("scripts/task/take.lua"),
+            include_str!("scripts/task/finish.lua"),
+            include_str!("scripts/task/open_group.lua"),
+            include_str!("scripts/task/declare.lua"),
+        ];
+        let mut names = Vec::new();
+        for script in scripts {
+            for part in script.split("P .. '.").skip(1) {
+                names.push(part.split(['\'', '.']).next().unwrap());
+            }
+        }
+        assert!(names.len() > 50, "{names:?}");
+        for name in names {
+            assert!(
+                document.contains(&format!("`.{name}")),
+                "docs/keys.md lacks .{name}"
+            );
+        }
+    }
+
+    #[test]
     fn every_documented_key_is_in_the_document() {
         let document = include_str!("../../../../docs/keys.md");
         for pattern in [
@@ -347,6 +394,8 @@ mod tests {
             "`__sent:{shard_N}_<stream>:<request id>`",
             "`__state:{shard_N}_<stream>:<name>`",
             "`__states:{shard_N}_<stream>`",
+            "`__task:{<app>.<queue>}`",
+            "`__task:{<app>}.queues`",
         ] {
             assert!(document.contains(pattern), "docs/keys.md lacks {pattern}");
         }

@@ -7,6 +7,7 @@
 //!             │ lease   │◄────── reply ◄─────────┘ (or failure)
 //!             │ workers │
 //!             ├ wait ───┴── a connection of its own
+//! TaskStore ─► task ──┴──── one that waits for tasks, and the shared one
 //!             └ durable ─── a connection of its own
 //!
 //! for a Cluster: server ──► router (topology) ──► rustis, once for each master
@@ -19,6 +20,7 @@
 mod address;
 mod append;
 mod chunk;
+pub(crate) mod dramatiq;
 mod durable;
 mod entry_size;
 mod failure;
@@ -38,6 +40,7 @@ mod script;
 mod server;
 mod settings;
 mod state;
+mod task;
 mod together;
 mod topology;
 mod wait;
@@ -61,7 +64,9 @@ use self::keys::Keys;
 use self::members::Holdings;
 use self::script::Scripts;
 use self::server::{Connections, Server};
+use self::task::Tasks;
 use self::wait::Waiter;
+use self::wait::entries::EntriesAfter;
 use crate::Result;
 use crate::append::{AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
@@ -71,8 +76,8 @@ use crate::port::{Fetch, Forward, Lag, ReadLimit, Start, Store};
 use crate::state::{NewState, Put, State, UnsettledState};
 use crate::stream::{GroupName, Partition, StreamName};
 
-/// The store on a Redis or Valkey server. It owns up to three connections, one for all short
-/// commands, one that waits for entries and one for durable appends, and closes them when it is dropped.
+/// The store on a Redis or Valkey server. It owns up to four connections, one for all short
+/// commands, one that waits for entries, one that waits for tasks and one for durable appends, and closes them when it is dropped.
 pub struct RedisStore {
     server: Server,
     scripts: Scripts,
@@ -82,6 +87,7 @@ pub struct RedisStore {
     durable: Durable,
     held: HeldCounts,
     entry_size: EntrySize,
+    tasks: Box<Tasks>,
     /// The connections as they were when somebody last asked, and how often they had changed.
     way: Mutex<(Connections, u64)>,
 }
@@ -96,7 +102,8 @@ impl RedisStore {
     pub async fn connect(url: &RedisUrl) -> Result<Self> {
         let config = settings::for_commands(url)?;
         let keys = Keys::new(settings::is_cluster(&config));
-        let waiter = Waiter::new(&config, keys);
+        let waiter = Waiter::new(&config);
+        let tasks = Box::new(Tasks::new(&config));
         let durable = Durable::new(&config);
         let server = Server::connect(config).await?;
         let scripts = Scripts::load(&server).await?;
@@ -111,6 +118,7 @@ impl RedisStore {
             durable,
             held: HeldCounts::default(),
             entry_size: EntrySize::new(),
+            tasks,
         })
     }
 }
@@ -147,8 +155,12 @@ impl Store for RedisStore {
         timeout: Duration,
         interrupt: &Notify,
     ) -> Result<Vec<usize>> {
+        let news = EntriesAfter {
+            keys: self.keys,
+            positions,
+        };
         self.waiter
-            .wait_for_entries(&self.server, positions, timeout, interrupt)
+            .wait(&self.server, &news, timeout, interrupt)
             .await
     }
 

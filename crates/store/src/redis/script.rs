@@ -87,7 +87,8 @@ impl Scripts {
     }
 }
 
-async fn load(server: &Server, text: &'static str) -> Result<Script> {
+/// Loads one script.
+pub(super) async fn load(server: &Server, text: &'static str) -> Result<Script> {
     let sha = server.load(text).await?;
     let sha = String::from_utf8(sha.to_vec())
         .map_err(|source| Error::Corrupt(format!("the hash of a script: {source}")))?;
