@@ -12,7 +12,8 @@
 //!
 //! * [`operation`] reads the JSON of an operation, [`envelope`] the entry around it,
 //!   [`hyperswitch`] what the ancestor sends,
-//! * [`route`] finds the shard and sends,
+//! * [`route`] finds the shard and sends, [`write_behind`] with the state for readers, which `states`
+//!   lets end,
 //! * [`catalog`] is what the target says of its tables, [`change`] an operation held against it,
 //!   with its values encoded as [`cells`],
 //! * [`plan`] turns many changes into few statements, [`policy`] says what a change may do that
@@ -66,12 +67,14 @@ mod settle;
 mod shard;
 pub mod sink;
 mod sqlite;
+mod states;
 pub mod status;
 mod stepback;
 mod stopwatch;
 pub mod tenants;
 mod triage;
 pub mod worker;
+pub mod write_behind;
 
 pub use error::{Error, Result, Source};
 pub use execute::{Executed, Executor};
@@ -85,3 +88,4 @@ pub use sink::Sink;
 pub use sqlite::SqliteSink;
 pub use tenants::{Runner, Tenant};
 pub use worker::Worker;
+pub use write_behind::WriteBehind;
