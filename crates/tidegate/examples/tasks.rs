@@ -26,7 +26,7 @@ const ORDERS: &str = "orders.sqlite";
 /// What a customer is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Webhook {
-    order_id: u64,
+    order_id: i64,
     url: String,
 }
 
@@ -45,7 +45,7 @@ async fn send_webhook(
     ctx: TaskContext,
     webhook: Webhook,
     State(asked): State<Asked>,
-) -> Result<u64> {
+) -> Result<i64> {
     if asked.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
         return Err(format!("{} does not answer", webhook.url).into());
     }
@@ -67,7 +67,7 @@ async fn close_day(day: String) -> Result<()> {
 
 /// Books an order. Whatever happens to this process, the order is booked once.
 #[task(queue = "orders")]
-async fn book(ctx: TaskContext, order_id: u64) -> Result<()> {
+async fn book(ctx: TaskContext, order_id: i64) -> Result<()> {
     let booked = tokio::task::spawn_blocking(move || -> Result<bool> {
         let mut orders = open_orders()?;
         let transaction = orders.transaction()?;
@@ -110,7 +110,7 @@ fn open_orders() -> Result<rusqlite::Connection> {
 }
 
 /// An order and its task, in one transaction: both are there or none is.
-fn place_order(order_id: u64) -> Result<()> {
+fn place_order(order_id: i64) -> Result<()> {
     let mut orders = open_orders()?;
     let transaction = orders.transaction()?;
     transaction.execute("INSERT INTO placed (order_id) VALUES ($1)", [order_id])?;
