@@ -38,7 +38,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Unavailable`](crate::Error), and then it may have been.
     async fn enqueue(&self, queue: &QueueName, tasks: Vec<NewTask>) -> Vec<Result<Enqueued>>;
 
-    /// Takes up to `max` tasks that are ready, and moves those that are due to the ready ones
+    /// Takes up to `max` tasks that are ready, at most
+    /// [`TAKE_TASKS_MAX`](super::attempt::TAKE_TASKS_MAX), and moves those that are due to the ready ones
     /// before. The worker must have given a sign of life with [`beat`](TaskStore::beat).
     ///
     /// The order is: priority, then tenants in turn, then the order in which the tasks became

@@ -51,6 +51,8 @@ macro_rules! together {
 /// The one list of cases, made into tests for each backend.
 macro_rules! conformance {
     ($($cases:tt)+) => {
+        one_by_one! { memory, $($cases)+ }
+        one_by_one! { sqlite, $($cases)+ }
         one_by_one! { redis, $($cases)+ }
         together! { redis_8, $($cases)+ }
         together! { valkey_9, $($cases)+ }

@@ -9,11 +9,10 @@ use super::codec;
 use crate::redis::lease::ttl_ms;
 use crate::redis::reply::Reply;
 use crate::redis::{RedisStore, Result};
+use crate::task::attempt::TAKE_TASKS_MAX;
 use crate::task::{Beat, Fence, Limits, QueueName, Rate, State, Take, Taken, TaskId};
 use crate::{Error, WorkerId};
 
-/// How many tasks one script gives: the server answers nobody else meanwhile.
-const TASKS_AT_ONCE_MAX: usize = 500;
 /// How many tasks one script recovers.
 const RECOVERED_AT_ONCE_MAX: usize = 200;
 
@@ -29,7 +28,7 @@ pub(super) async fn take(
     let text = |limit: Option<u32>| limit.map_or(String::new(), |it| it.to_string());
     let arguments = [
         worker.to_string(),
-        max.min(TASKS_AT_ONCE_MAX).to_string(),
+        max.min(TAKE_TASKS_MAX).to_string(),
         text(limits.running_max),
         text(limits.running_per_key_max),
         per_ms(limits.rate),
