@@ -6,12 +6,13 @@ use super::finding::Finding;
 use super::tree::Tree;
 
 /// The layers, the lowest first. Crates of one layer do not depend on one another.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["tidegate-macros"],
     &["tidegate-store"],
     &["tidegate-cluster"],
     &["tidegate-streams"],
     &["tidegate-drain", "tidegate-tasks"],
+    &["tidegate-dramatiq"],
     &["tidegate-console"],
     &["tidegate", "tidegate-settings", "tidegate-traces"],
     &["tidegate-cli", "tidegate-gateway"],

@@ -1,9 +1,3 @@
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test may fail by a panic"
-)]
-
 use super::*;
 use crate::actor::Actor;
 

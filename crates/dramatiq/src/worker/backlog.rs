@@ -16,7 +16,7 @@ pub(super) struct Waiting {
     pub(super) in_hand: InHand,
     pub(super) actor: Actor,
     /// Held until the message is settled.
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) _room: OwnedSemaphorePermit,
 }
 
 #[derive(Default)]

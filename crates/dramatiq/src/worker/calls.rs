@@ -48,14 +48,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
             drop(slot);
         });
     }
-    while let Some(waiting) = shared.backlog.try_next() {
-        give_back(&shared, &waiting).await;
-    }
+    give_back_all(&shared).await;
     calls.close();
     calls.wait().await;
-    // An intake may have brought something while the stop was heard here already.
+}
+
+/// Gives back what has not begun.
+pub(super) async fn give_back_all(shared: &Shared) {
     while let Some(waiting) = shared.backlog.try_next() {
-        give_back(&shared, &waiting).await;
+        give_back(shared, &waiting).await;
     }
 }
 

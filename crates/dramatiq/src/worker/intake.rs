@@ -85,7 +85,7 @@ async fn sort(shared: &Shared, queue: &QueueName, fetched: Fetched, room: OwnedS
     shared.backlog.push(Waiting {
         actor: actor.clone(),
         in_hand,
-        room,
+        _room: room,
     });
 }
 

@@ -135,9 +135,10 @@ impl Worker {
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
         });
-        // Before anything is taken, so that nothing is ever in the hands of one taken for dead.
         let tracker = TaskTracker::new();
         let ended = CancellationToken::new();
+        // Whoever gives this future up ends the tasks as well.
+        let _guards = [&shared.stop, &shared.abort, &ended].map(|it| it.clone().drop_guard());
         let upkeep = TaskTracker::new();
         upkeep.spawn(
             ended
@@ -158,6 +159,8 @@ impl Worker {
             shared.abort.cancel();
             tracker.wait().await;
         }
+        // An intake may have brought something after the calls had heard of the stop.
+        calls::give_back_all(&shared).await;
         ended.cancel();
         upkeep.close();
         upkeep.wait().await;
