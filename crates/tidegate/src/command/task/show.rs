@@ -88,10 +88,9 @@ async fn list_queues(client: &TaskClient, as_json: bool) -> Result<(), Error> {
         let status = client.store().status(&queue).await?;
         let counts = status.counts;
         if as_json {
-            let mut line = counts_json(&queue, &counts);
-            line["paused"] = json!(status.is_paused);
-            line["workers"] = json!(status.workers.len());
-            output::json(&line);
+            let line = counts_json(&queue, &counts);
+            let line = with(line, "paused", json!(status.is_paused));
+            output::json(&with(line, "workers", json!(status.workers.len())));
         }
         let name = match status.is_paused {
             true => format!("{queue} (paused)"),
@@ -132,6 +131,14 @@ async fn list_queues(client: &TaskClient, as_json: bool) -> Result<(), Error> {
     ];
     output::table(&header, 1, rows);
     Ok(())
+}
+
+/// The object with one more field.
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.insert(name.to_owned(), value);
+    }
+    object
 }
 
 fn counts_json(queue: &QueueName, counts: &Counts) -> Value {
@@ -224,7 +231,8 @@ pub(super) async fn show(client: &TaskClient, args: &ShowArgs, as_json: bool) ->
         if args.arguments {
             // What is sealed is no JSON, and stays unreadable here.
             let arguments = serde_json::from_slice::<Value>(&view.payload);
-            shown["arguments"] = arguments.unwrap_or_else(|_| json!("sealed, or not JSON"));
+            let arguments = arguments.unwrap_or_else(|_| json!("sealed, or not JSON"));
+            shown = with(shown, "arguments", arguments);
         }
         if as_json {
             output::json(&shown);
@@ -264,9 +272,8 @@ pub(super) async fn verify(
         let counts = client.store().status(&queue).await?.counts;
         let is_balanced = counts.is_balanced();
         if as_json {
-            let mut line = counts_json(&queue, &counts);
-            line["balanced"] = json!(is_balanced);
-            output::json(&line);
+            let line = counts_json(&queue, &counts);
+            output::json(&with(line, "balanced", json!(is_balanced)));
         } else {
             let word = if is_balanced { "ok" } else { "WRONG" };
             output::line(format!(
