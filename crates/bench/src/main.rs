@@ -10,7 +10,8 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`drain`] measures the drain, [`streams`] the streams, [`chaos`] breaks everything but promises,
+//! * [`drain`] measures the drain, [`streams`] the streams, [`tasks`] the tasks; [`chaos`] breaks
+//!   everything but promises,
 //! * [`servers`] starts what is measured against, [`disk`] says how slow its disk is,
 //! * [`subprocess`] runs one contestant,
 //! * [`usage`] is what a run costs: time, processor, memory,
@@ -31,6 +32,7 @@ mod servers;
 mod streams;
 mod subprocess;
 mod table;
+mod tasks;
 mod usage;
 
 use std::process::ExitCode;
@@ -57,6 +59,9 @@ enum Command {
 
     /// Events over 16 partitions of Redis: processed and sent, beside a bare loop of commands.
     Streams(streams::StreamsArgs),
+
+    /// No-op tasks through queues on Redis: ours, Dramatiq's, BullMQ's and apalis-redis's.
+    Tasks(tasks::TasksArgs),
 
     /// Random faults over a mixed load: is anything lost, doubled or reordered?
     Chaos(chaos::ChaosArgs),
@@ -87,6 +92,14 @@ enum Command {
 
     /// One run of one contestant, in a process of its own.
     #[command(hide = true)]
+    TasksRun {
+        /// The run as JSON.
+        #[arg(value_parser = tasks::Run::parse)]
+        run: tasks::Run,
+    },
+
+    /// One run of one contestant, in a process of its own.
+    #[command(hide = true)]
     StreamsRun {
         /// The run as JSON.
         #[arg(value_parser = streams::Run::parse)]
@@ -101,6 +114,8 @@ async fn main() -> ExitCode {
         Command::Streams(args) => Box::pin(streams::measure(&args)).await,
         Command::StreamsWorker { job } => Box::pin(streams::run_worker(&job)).await,
         Command::Chaos(args) => Box::pin(chaos::measure(&args)).await,
+        Command::Tasks(args) => Box::pin(tasks::measure(&args)).await,
+        Command::TasksRun { run } => Box::pin(tasks::run_one(&run)).await,
         Command::StreamsRun { run } => Box::pin(streams::run_one(&run)).await,
         Command::DrainDelayRun { run } => Box::pin(drain::run_delay(&run)).await,
         Command::DrainRun { run } => Box::pin(drain::run_one(&run)).await,

@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 use crate::error::{Error, Result};
 
 /// Longer than any run with sensible arguments takes.
-const RUN_WITHIN: Duration = Duration::from_secs(900);
+pub(crate) const RUN_WITHIN: Duration = Duration::from_secs(900);
 
 /// Runs `command` of this program in another process, for `contestant`.
 pub(crate) async fn spawn<T: DeserializeOwned>(

@@ -138,16 +138,17 @@ pub async fn apply_entries(
     Ok(settled)
 }
 
-/// Tries the entries again that wait for a parent row, with everything parked behind them, as the
-/// owner of the shard.
+/// Tries held entries again, with everything parked behind them, as the owner of the shard. At
+/// most [`REPLAY_ENTRIES_MAX`] are tried.
 ///
 /// # Errors
 /// As [`apply_entries`].
-pub async fn apply_waiting(
+pub async fn apply_held(
     context: &Context<'_>,
     sink: &dyn Sink,
     epoch: Epoch,
     claim: &mut Claim,
+    selected: &[EntryId],
 ) -> Result<Settled> {
     let fence = Fence {
         epoch,
@@ -156,7 +157,7 @@ pub async fn apply_waiting(
     };
     let order = claim
         .held
-        .replay_order(claim.held.due(), REPLAY_ENTRIES_MAX);
+        .replay_order(selected.iter().copied(), REPLAY_ENTRIES_MAX);
     let mut transaction = sink.begin().await?;
     let settled = replay(context, transaction.as_mut(), &mut claim.held, &order).await?;
     commit(context, transaction, &fence, claim.position, &settled).await?;

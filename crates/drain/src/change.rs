@@ -31,6 +31,15 @@ impl RowKey {
         &self.0
     }
 
+    /// The schema and the name of the row's table.
+    #[must_use]
+    pub fn table(&self) -> Option<(&str, &str)> {
+        let mut parts = self.0.splitn(3, |byte| *byte == 0);
+        let mut text = || std::str::from_utf8(parts.next()?).ok();
+        let names = (text()?, text()?);
+        parts.next().map(|_key| names)
+    }
+
     /// The key of a row by its primary key's cells. Where the cells can't tell rows apart, the
     /// whole table is taken for one row: slower, never wrong.
     fn new(table: &Table, key: &Cells) -> Self {

@@ -16,6 +16,7 @@ use crate::catalogs::Catalogs;
 use crate::envelope::{self, Envelope};
 use crate::error::{Error, Result};
 use crate::hyperswitch::Forms;
+use crate::locks::Lock;
 use crate::rejection::{Code, Rejection};
 use crate::settle::decode;
 use crate::sink::{Outcome, Refusal, Sink, Unit};
@@ -129,7 +130,15 @@ impl Executor {
         if let Outcome::Refused { culprits, .. } = transaction.apply(&[&unit]).await? {
             let refusal = culprits.into_iter().next();
             let unnamed = || Error::Corrupt("the sink refused a unit without a reason".to_owned());
-            let (_, Refusal { rejection, .. }) = refusal.ok_or_else(unnamed)?;
+            let (
+                _,
+                Refusal {
+                    rejection, lock, ..
+                },
+            ) = refusal.ok_or_else(unnamed)?;
+            if lock != Lock::None {
+                return Err(Error::SinkUnavailable(rejection.reason.into()));
+            }
             return Ok(Executed::Refused(rejection));
         }
         transaction.commit().await?;

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tidegate_store::EntryId;
 
-use crate::change::RowKey;
+use crate::change::{Change, RowKey};
+use crate::locks::{Lock, Locks, TableKey};
+use crate::rejection::Code;
 
 /// Why an entry is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +18,7 @@ pub enum HeldState {
     /// It was rejected: a person retries or discards it.
     Dead,
     /// It refers to a parent row that is not there yet: tried again by itself, for a bounded time.
+    /// Or somebody else has locked its row or table: tried again by itself until the lock is gone.
     Waiting,
     /// An earlier entry on one of its rows is held.
     Parked,
@@ -53,6 +56,37 @@ pub struct Held {
     pub since_ms: u64,
     /// The rows it touches, as far as they are known.
     pub rows: Vec<RowKey>,
+    /// Which lock it waits for.
+    pub lock: Lock,
+}
+
+impl Held {
+    /// What the target has stored of an entry. One that waits for a lock stands in line for its
+    /// rows' tables, until it turns out that they are open.
+    pub(crate) fn stored(state: HeldState, code: &str, since_ms: u64, rows: Vec<RowKey>) -> Self {
+        let is_locked = state == HeldState::Waiting && code == Code::Locked.as_str();
+        let mut tables: Vec<TableKey> = rows.iter().filter_map(TableKey::of_row).collect();
+        tables.dedup();
+        let lock = match (is_locked, tables.is_empty()) {
+            (false, _) => Lock::None,
+            (true, true) => Lock::Row,
+            (true, false) => Lock::Tables(tables),
+        };
+        Self {
+            state,
+            since_ms,
+            rows,
+            lock,
+        }
+    }
+
+    /// Whether it waits in line for a table.
+    fn line(&self) -> Option<&[TableKey]> {
+        match &self.lock {
+            Lock::Tables(tables) if self.state == HeldState::Waiting => Some(tables),
+            _ => None,
+        }
+    }
 }
 
 /// The held entries of one shard.
@@ -62,6 +96,8 @@ pub struct HeldIndex {
     by_row: HashMap<RowKey, BTreeSet<EntryId>>,
     /// What is tried again by itself: the waiting entries, and woken orphans.
     due: BTreeSet<EntryId>,
+    /// What stands in line for tables instead.
+    locks: Locks,
 }
 
 impl HeldIndex {
@@ -81,6 +117,23 @@ impl HeldIndex {
     #[must_use]
     pub fn get(&self, id: EntryId) -> Option<&Held> {
         self.entries.get(&id)
+    }
+
+    /// The tables for which entries stand in line.
+    #[must_use]
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// The same, to be told what became of a lock.
+    pub fn locks_mut(&mut self) -> &mut Locks {
+        &mut self.locks
+    }
+
+    /// The tables of these changes in whose line an entry has to stand.
+    #[must_use]
+    pub fn line(&self, changes: &[Change], is_again: bool) -> Vec<TableKey> {
+        self.locks.in_the_way(changes, is_again)
     }
 
     /// Whether an earlier entry on one of these rows is held, so that this one has to be parked.
@@ -119,7 +172,9 @@ impl HeldIndex {
         for row in &held.rows {
             self.by_row.entry(row.clone()).or_default().insert(id);
         }
-        if held.state == HeldState::Waiting {
+        if let Some(tables) = held.line() {
+            self.locks.join(id, tables);
+        } else if held.state == HeldState::Waiting {
             self.due.insert(id);
         }
         self.entries.insert(id, held);
@@ -131,6 +186,9 @@ impl HeldIndex {
             return;
         };
         self.due.remove(&id);
+        if let Some(tables) = held.line() {
+            self.locks.leave(id, tables);
+        }
         for row in held.rows {
             if let Some(ids) = self.by_row.get_mut(&row) {
                 ids.remove(&id);
@@ -144,6 +202,12 @@ impl HeldIndex {
     /// The entries that are tried again by themselves, oldest first.
     pub fn due(&self) -> impl Iterator<Item = EntryId> + '_ {
         self.due.iter().copied()
+    }
+
+    /// The same from an id on, at most so many.
+    #[must_use]
+    pub fn due_from(&self, first: EntryId, count_max: usize) -> Vec<EntryId> {
+        self.due.range(first..).take(count_max).copied().collect()
     }
 
     /// The dead letters, oldest first.
@@ -200,6 +264,7 @@ mod tests {
             state,
             since_ms: 0,
             rows: rows.iter().copied().map(row).collect(),
+            lock: Lock::None,
         }
     }
 

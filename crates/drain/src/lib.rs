@@ -12,14 +12,15 @@
 //!
 //! * [`operation`] reads the JSON of an operation, [`envelope`] the entry around it,
 //!   [`hyperswitch`] what the ancestor sends,
-//! * [`route`] finds the shard and sends,
+//! * [`route`] finds the shard and sends, [`write_behind`] with the state for readers, which `states`
+//!   lets end,
 //! * [`catalog`] is what the target says of its tables, [`change`] an operation held against it,
 //!   with its values encoded as [`cells`],
 //! * [`plan`] turns many changes into few statements, [`policy`] says what a change may do that
 //!   meets another row than it expected,
 //! * [`sink`] is the port to the target, `postgres` and `sqlite` are its two sides,
-//! * [`held`] decides what is held back and in which order it is tried again, [`dead_letter`] is
-//!   how it is kept, [`rejection`] is why,
+//! * [`held`] decides what is held back and in which order it is tried again, behind [`locks`] of
+//!   others too, [`dead_letter`] is how it is kept, [`rejection`] is why, `retries` says when,
 //! * [`apply`] is one transaction from entries to commit, `settle` its bookkeeping (`triage` tells a
 //!   replay from a conflict), `shard` the loop around it,
 //! * [`recent`] is what the ledger remembers of settled entries, by which `stepback` tells new ones
@@ -45,6 +46,7 @@ mod fold;
 mod gate;
 pub mod held;
 pub mod hyperswitch;
+pub mod locks;
 pub mod metrics;
 mod notices;
 pub mod observer;
@@ -58,18 +60,21 @@ mod postgres;
 pub mod preview;
 pub mod recent;
 pub mod rejection;
+mod retries;
 pub mod revive;
 pub mod route;
 mod settle;
 mod shard;
 pub mod sink;
 mod sqlite;
+mod states;
 pub mod status;
 mod stepback;
 mod stopwatch;
 pub mod tenants;
 mod triage;
 pub mod worker;
+pub mod write_behind;
 
 pub use error::{Error, Result, Source};
 pub use execute::{Executed, Executor};
@@ -83,3 +88,4 @@ pub use sink::Sink;
 pub use sqlite::SqliteSink;
 pub use tenants::{Runner, Tenant};
 pub use worker::Worker;
+pub use write_behind::WriteBehind;

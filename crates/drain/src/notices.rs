@@ -8,11 +8,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use tidegate_store::Partition;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::dead_letter::DeadLetter;
 use crate::envelope::{GLOBAL_ID, REQUEST_ID};
 use crate::held::HeldState;
+use crate::locks::{Locks, TableKey};
 
 /// The most lines about single entries of one transaction.
 const LINES_MAX: usize = 10;
@@ -93,6 +94,19 @@ impl Notices {
         if noted.beyond > 0 {
             warn!(%shard, entries = noted.beyond, "more entries of this batch are held");
         }
+    }
+}
+
+/// Says which tables somebody else has locked by now, and which are open again.
+pub(crate) fn tell_locks(shard: &Partition, before: &[TableKey], now: &Locks) {
+    for table in now.locked().filter(|table| !before.contains(table)) {
+        warn!(%shard, %table, "a table is locked by another session; its operations wait in line");
+    }
+    for table in before
+        .iter()
+        .filter(|table| !now.locked().any(|now| now == *table))
+    {
+        info!(%shard, %table, "a table is open again; its line is applied in order");
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Code {
     NoSuchRow,
     /// The parent row of a foreign key did not come in time.
     MissingParent,
+    /// Somebody else has locked the row or its table.
+    Locked,
     /// The database refused the row for another cause; the SQLSTATE says which.
     Refused,
 }
@@ -65,6 +67,7 @@ impl Code {
             Self::NotNull => "not_null",
             Self::NoSuchRow => "no_such_row",
             Self::MissingParent => "missing_parent",
+            Self::Locked => "locked",
             Self::Refused => "refused",
         }
     }

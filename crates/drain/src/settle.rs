@@ -19,6 +19,7 @@ use crate::envelope::{Envelope, Payload};
 use crate::error::{Error, Result};
 use crate::held::{Held, HeldIndex, HeldState};
 use crate::hyperswitch::{self, Forms};
+use crate::locks::{Lock, TableKey};
 use crate::operation::Operation;
 use crate::rejection::{Code, Doubt, Rejection};
 use crate::sink::{Found, Outcome, Passed, Refusal, SinkTransaction, Unit};
@@ -78,8 +79,8 @@ impl<'a, 'h> Work<'a, 'h> {
         let Some(held) = self.held.get(id).cloned() else {
             return self.context.now_ms;
         };
-        let since_ms = match held.state {
-            HeldState::Waiting => held.since_ms,
+        let since_ms = match (held.state, &held.lock) {
+            (HeldState::Waiting, Lock::None) => held.since_ms,
             _ => self.context.now_ms,
         };
         self.held.release(id);
@@ -110,7 +111,13 @@ impl<'a, 'h> Work<'a, 'h> {
                 } else {
                     HeldState::Dead
                 };
-                self.hold(envelope, state, self.context.now_ms, rejection, rows);
+                let held = Held {
+                    state,
+                    since_ms: self.context.now_ms,
+                    rows,
+                    lock: Lock::None,
+                };
+                self.hold(envelope, held, rejection);
             }
         }
     }
@@ -149,7 +156,7 @@ impl<'a, 'h> Work<'a, 'h> {
         // Slices of the batch still to be done; the last one is the next in the stream's order.
         let mut open: Vec<Vec<Item<'_>>> = vec![units.iter().map(Item::Read).collect()];
         while let Some(slice) = open.pop() {
-            let slice = self.park_blocked(slice);
+            let slice = self.set_aside(slice);
             if slice.is_empty() {
                 continue;
             }
@@ -212,69 +219,92 @@ impl<'a, 'h> Work<'a, 'h> {
         Ok(others)
     }
 
-    /// Parks the units that stand behind a held entry and returns the others.
-    fn park_blocked<'u>(&mut self, slice: Vec<Item<'u>>) -> Vec<Item<'u>> {
+    /// Holds the units that stand behind a held entry or in line for a table, and returns the
+    /// others.
+    fn set_aside<'u>(&mut self, slice: Vec<Item<'u>>) -> Vec<Item<'u>> {
         let mut free = Vec::with_capacity(slice.len());
         for item in slice {
             let unit = &item.0;
-            if self.held.has_predecessor(unit.envelope.id, &unit.rows) {
-                let rejection = Rejection::new(
-                    Code::Refused,
-                    "an earlier operation on the same row is held; this one follows when that one \
-                     is applied or discarded",
-                );
-                let rows = unit.rows.clone();
-                let now_ms = self.context.now_ms;
-                self.hold(
-                    unit.envelope.clone(),
-                    HeldState::Parked,
-                    now_ms,
-                    rejection,
-                    rows,
-                );
-            } else {
+            let id = unit.envelope.id;
+            if self.held.has_predecessor(id, &unit.rows) {
+                self.park(unit);
+                continue;
+            }
+            let is_again = self.retried.contains_key(&id);
+            let tables = self.held.line(&unit.changes, is_again);
+            if tables.is_empty() {
                 free.push(item);
+            } else {
+                self.stand_in_line(unit, tables);
             }
         }
         free
     }
 
+    fn park(&mut self, unit: &Unit) {
+        let rejection = Rejection::new(
+            Code::Refused,
+            "an earlier operation on the same row is held; this one follows when that one is \
+             applied or discarded",
+        );
+        let held = Held {
+            state: HeldState::Parked,
+            since_ms: self.context.now_ms,
+            rows: unit.rows.clone(),
+            lock: Lock::None,
+        };
+        self.hold(unit.envelope.clone(), held, rejection);
+    }
+
+    fn stand_in_line(&mut self, unit: &Unit, tables: Vec<TableKey>) {
+        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        let reason = format!(
+            "operations on {} wait in line, because another session has or had a lock there; they \
+             are applied in order when it is gone",
+            names.join(", ")
+        );
+        let held = Held {
+            state: HeldState::Waiting,
+            since_ms: self.context.now_ms,
+            rows: unit.rows.clone(),
+            lock: Lock::Tables(tables),
+        };
+        let rejection = Rejection::new(Code::Locked, reason);
+        self.hold(unit.envelope.clone(), held, rejection);
+    }
+
     fn refuse(&mut self, unit: &Unit, since_ms: u64, refusal: Refusal) {
         let waited_ms = self.context.now_ms.saturating_sub(since_ms);
-        let may_wait =
+        let may_come =
             refusal.is_missing_parent && waited_ms < self.context.rules.parent_wait_ms_max;
-        let (state, since_ms) = if may_wait {
+        let (state, since_ms) = if may_come || refusal.lock != Lock::None {
             (HeldState::Waiting, since_ms)
         } else {
             (HeldState::Dead, self.context.now_ms)
         };
-        let (envelope, rows) = (unit.envelope.clone(), unit.rows.clone());
-        self.hold(envelope, state, since_ms, refusal.rejection, rows);
-    }
-
-    fn hold(
-        &mut self,
-        envelope: Envelope,
-        state: HeldState,
-        since_ms: u64,
-        rejection: Rejection,
-        rows: Vec<RowKey>,
-    ) {
-        self.held.hold(
-            envelope.id,
-            Held {
-                state,
-                since_ms,
-                rows: rows.clone(),
-            },
-        );
-        self.letters.push(DeadLetter {
-            envelope,
+        if let Lock::Tables(tables) = &refusal.lock {
+            self.held.locks_mut().lock(tables);
+        }
+        let held = Held {
             state,
             since_ms,
+            rows: unit.rows.clone(),
+            lock: refusal.lock,
+        };
+        self.hold(unit.envelope.clone(), held, refusal.rejection);
+    }
+
+    fn hold(&mut self, envelope: Envelope, held: Held, rejection: Rejection) {
+        self.letters.push(DeadLetter {
+            state: held.state,
+            since_ms: held.since_ms,
+            rows: held.rows.clone(),
             rejection,
-            rows,
+            envelope,
         });
+        if let Some(letter) = self.letters.last() {
+            self.held.hold(letter.envelope.id, held);
+        }
     }
 
     /// Stores the letters and forgets the held entries that are applied now.
@@ -284,7 +314,12 @@ impl<'a, 'h> Work<'a, 'h> {
             .letters
             .into_iter()
             .filter(|letter| match self.retried.get(&letter.envelope.id) {
-                Some(held) => held.state != letter.state || letter.state == HeldState::Dead,
+                Some(held) => {
+                    let is_locked = letter.rejection.code == Code::Locked;
+                    held.state != letter.state
+                        || letter.state == HeldState::Dead
+                        || is_locked != (held.lock != Lock::None)
+                }
                 None => true,
             })
             .collect();

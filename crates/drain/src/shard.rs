@@ -21,18 +21,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::apply::{Context, Rules, Settled, Step, apply_entries, apply_waiting};
+use crate::apply::{Context, REPLAY_ENTRIES_MAX, Rules, Settled, Step, apply_entries, apply_held};
 use crate::catalog::Catalog;
 use crate::catalogs::Catalogs;
 use crate::dead_letter::DeadLetter;
 use crate::error::{Error, Result};
 use crate::gate::{Gate, Turn};
-use crate::notices::Notices;
+use crate::locks::TableKey;
+use crate::notices::{self, Notices};
 use crate::observer::{Batch, Observer, Pace};
 use crate::options::Options;
 use crate::outage::{Backoff, Outage};
 use crate::pace::BatchSize;
+use crate::retries::{Kind, Retries};
 use crate::sink::{Claim, Sink};
+use crate::states::States;
 use crate::stepback;
 use crate::stopwatch::Stopwatch;
 
@@ -40,10 +43,6 @@ use crate::stopwatch::Stopwatch;
 const IDLE_MAX: Duration = Duration::from_secs(5);
 /// After so long a sleep a shard looks whether the log has stepped back, which nothing wakes it for.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
-/// The first pause before entries that wait for a parent row are tried again.
-const PARENT_RETRY_MIN: Duration = Duration::from_millis(20);
-/// The longest such pause.
-const PARENT_RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// What the shards of a process share.
 #[derive(Debug)]
@@ -69,8 +68,8 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         stop: owned.release_requested().clone(),
         rules: shared.options.rules(),
         size: BatchSize::new(shared.options.batch_max),
-        parent_retry: PARENT_RETRY_MIN,
-        parent_retry_at: Instant::now(),
+        retries: Retries::new(),
+        states: States::unknown(),
         position: EntryId::ZERO,
         reread_at: None,
         way: 0,
@@ -111,8 +110,8 @@ struct Shard<'a> {
     stop: CancellationToken,
     rules: Rules,
     size: BatchSize,
-    parent_retry: Duration,
-    parent_retry_at: Instant,
+    retries: Retries,
+    states: States,
     /// Where the batch begins that is being settled.
     position: EntryId,
     /// Where the batch began for which the catalog was read again.
@@ -170,6 +169,7 @@ impl Shard<'_> {
     /// Claims the ledger and drains from what it says, until an error or a request to stop.
     async fn drain_from_ledger(&mut self, backoff: &mut Backoff) -> Result<()> {
         let mut claim = self.claim().await?;
+        self.states = States::unknown();
         let catalog = {
             let Shared {
                 catalogs,
@@ -188,7 +188,8 @@ impl Shard<'_> {
                 () = self.stop.cancelled() => break,
             };
             self.require_same_way()?;
-            turn.work(self.apply_waiting(&mut claim, &catalog)).await?;
+            turn.work(self.try_again(&mut claim, &catalog)).await?;
+            self.settle_states(&claim).await?;
             if ahead.is_empty() {
                 ahead = self.read(claim.position).await?;
             }
@@ -207,6 +208,7 @@ impl Shard<'_> {
             }
             self.require_room(claim.held.len(), ahead.len())?;
             let batch = std::mem::take(&mut ahead);
+            self.states.saw(&batch);
             self.position = claim.position;
             let (next, acknowledged) = self
                 .settle(&mut turn, &mut claim, &catalog, batch, unacknowledged)
@@ -359,29 +361,47 @@ impl Shard<'_> {
         let on_held = |letter: &_| notices.note(letter);
         let context = self.context(catalog, &on_step, &on_held);
         let sink = &*self.shared.sink;
+        let locked: Vec<TableKey> = claim.held.locks().locked().cloned().collect();
         let settled = apply_entries(&context, sink, self.lease.epoch, claim, batch).await?;
         notices.log(&self.lease.partition);
+        notices::tell_locks(&self.lease.partition, &locked, claim.held.locks());
         Ok(settled)
     }
 
-    /// Tries entries again that wait for a parent row, more and more rarely while none comes.
-    async fn apply_waiting(&mut self, claim: &mut Claim, catalog: &Catalog) -> Result<()> {
-        let is_due = Instant::now() >= self.parent_retry_at;
-        if !is_due || claim.held.due().next().is_none() {
-            return Ok(());
+    /// Tries again what waits, as far as it is due: about as many entries as the shard reads at
+    /// once, so that the line of a table that was locked gets shorter whatever comes in.
+    async fn try_again(&mut self, claim: &mut Claim, catalog: &Catalog) -> Result<()> {
+        let rounds_max = 2 * self.size.entries() / REPLAY_ENTRIES_MAX + 1;
+        for _ in 0..rounds_max {
+            let Some(round) = self.retries.next(&claim.held, Instant::now()) else {
+                break;
+            };
+            let locked: Vec<TableKey> = claim.held.locks().locked().cloned().collect();
+            if round.kind == Kind::Probe {
+                claim.held.locks_mut().open();
+            }
+            let (on_step, notices) = (|step| self.step(step), Notices::default());
+            let on_held = |letter: &_| notices.note(letter);
+            let context = self.context(catalog, &on_step, &on_held);
+            let sink = &*self.shared.sink;
+            let epoch = self.lease.epoch;
+            let settled = apply_held(&context, sink, epoch, claim, &round.selected).await?;
+            notices.log(&self.lease.partition);
+            notices::tell_locks(&self.lease.partition, &locked, claim.held.locks());
+            self.report(&[], settled, claim.position, None);
+            self.retries.learn(round.kind, &settled, Instant::now());
         }
-        let (on_step, notices) = (|step| self.step(step), Notices::default());
-        let on_held = |letter: &_| notices.note(letter);
-        let context = self.context(catalog, &on_step, &on_held);
-        let settled = apply_waiting(&context, &*self.shared.sink, self.lease.epoch, claim).await?;
-        notices.log(&self.lease.partition);
-        self.report(&[], settled, claim.position, None);
-        self.parent_retry = match settled.applied {
-            0 => (self.parent_retry * 2).min(PARENT_RETRY_MAX),
-            _ => PARENT_RETRY_MIN,
-        };
-        self.parent_retry_at = Instant::now() + self.parent_retry;
         Ok(())
+    }
+
+    /// Lets states end whose operations are applied.
+    async fn settle_states(&mut self, claim: &Claim) -> Result<()> {
+        let store = &*self.shared.store;
+        let (shard, ttl) = (&self.lease.partition, self.shared.options.state_ttl);
+        let states = &mut self.states;
+        states
+            .settle(store, shard, claim.position, &claim.held, ttl)
+            .await
     }
 
     /// Tells the store what is committed, and frees what no group needs any more.
@@ -400,10 +420,9 @@ impl Shard<'_> {
     }
 
     async fn sleep(&self, claim: &Claim) {
-        let timeout = match claim.held.due().next() {
-            Some(_) => self
-                .parent_retry_at
-                .saturating_duration_since(Instant::now()),
+        let again = self.retries.at(&claim.held).into_iter();
+        let timeout = match again.chain(self.states.at()).min() {
+            Some(at) => at.saturating_duration_since(Instant::now()),
             None => IDLE_MAX,
         };
         tokio::select! {

@@ -16,6 +16,7 @@ use crate::dead_letter::{DeadLetter, DeadLetterFilter, StoredLetter};
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::held::HeldIndex;
+use crate::locks::Lock;
 use crate::recent::{Addition, Newest};
 use crate::rejection::Rejection;
 
@@ -53,6 +54,8 @@ pub struct Refusal {
     pub is_missing_parent: bool,
     /// Whether a row with the same unique value is there already.
     pub is_conflict: bool,
+    /// Which lock of somebody else was in the way, and nothing else is wrong.
+    pub lock: Lock,
 }
 
 /// What a new row finds in its place, by the primary key.

@@ -14,8 +14,16 @@ pub(crate) const TENANTS: &str = "tenants.";
 
 /// The most connections to the sink.
 const CONNECTIONS_MAX: usize = 1_000;
+/// The shortest wait for a lock: shorter ones take the drain's own shards for somebody else.
+const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(10);
+/// The longest; a statement is ended after a minute.
+const LOCK_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// The longest wait for a parent row.
 const PARENT_WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The shortest time for which a state is kept: a reader looks at the row after it.
+const STATE_TTL_MIN: Duration = Duration::from_secs(1);
+/// The longest.
+const STATE_TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest grace at shutdown.
 const GRACE_MAX: Duration = Duration::from_secs(3600);
 
@@ -54,6 +62,19 @@ pub(crate) const KEYS: &[Key] = &[
         slot: |s| Slot::Schema(&mut s.postgres.schema),
     },
     Key {
+        name: "sink.lock_timeout",
+        slot: |s| {
+            Slot::Time(
+                &mut s.postgres.lock_timeout,
+                LOCK_TIMEOUT_MIN..=LOCK_TIMEOUT_MAX,
+            )
+        },
+    },
+    Key {
+        name: "sink.may_fold",
+        slot: |s| Slot::Switch(&mut s.postgres.may_fold),
+    },
+    Key {
         name: "drain.stream",
         slot: |s| Slot::Stream(&mut s.drain.stream),
     },
@@ -84,6 +105,10 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "drain.held_max",
         slot: |s| Slot::Count(&mut s.drain.held_max, 1..=10_000_000),
+    },
+    Key {
+        name: "drain.state_ttl",
+        slot: |s| Slot::Time(&mut s.drain.state_ttl, STATE_TTL_MIN..=STATE_TTL_MAX),
     },
     Key {
         name: "drain.lease_ttl",

@@ -45,6 +45,15 @@ impl EntryId {
 }
 
 impl EntryId {
+    /// Reads an id from its text, as [`FromStr`] does. A reply has one for each entry, and the
+    /// general way to read a number costs several times as much.
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
+        let mut parts = text.splitn(2, |byte| *byte == b'-');
+        let ms = parse_decimal(parts.next()?)?;
+        let sequence = parts.next().map_or(Some(0), parse_decimal)?;
+        Some(Self { ms, sequence })
+    }
+
     /// The largest id before every entry of this millisecond.
     pub(crate) fn last_before_ms(ms: u64) -> Self {
         ms.checked_sub(1)
@@ -63,14 +72,22 @@ impl FromStr for EntryId {
 
     /// Reads `<ms>-<sequence>`, or `<ms>` alone for sequence 0.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let (ms, sequence) = text.split_once('-').unwrap_or((text, "0"));
-        match (ms.parse(), sequence.parse()) {
-            (Ok(ms), Ok(sequence)) => Ok(Self { ms, sequence }),
-            _ => Err(Error::Invalid(format!(
+        Self::from_text(text.as_bytes()).ok_or_else(|| {
+            Error::Invalid(format!(
                 "entry id {text:?}: expected <milliseconds>-<number>"
-            ))),
-        }
+            ))
+        })
     }
+}
+
+fn parse_decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// A field's name and value. Both are bytes: a producer in another language may send anything.
@@ -140,5 +157,29 @@ impl NewEntry {
     pub fn bytes(&self) -> usize {
         let len = |(name, value): &Field| name.len() + value.len();
         self.fields.iter().map(len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_id_is_read_as_it_is_written(ms: u64, sequence: u64) {
+            let id = EntryId::new(ms, sequence);
+            prop_assert_eq!(id.to_string().parse::<EntryId>().unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        assert_eq!("7".parse::<EntryId>().unwrap(), EntryId::new(7, 0));
+        let too_large = "18446744073709551616-0";
+        for text in ["", "-", "7-", "-7", "7-1-2", "+7-1", " 7", "a-1", too_large] {
+            let refused = text.parse::<EntryId>();
+            assert!(matches!(refused, Err(Error::Invalid(_))), "{text:?}");
+        }
     }
 }

@@ -16,12 +16,15 @@
 //! * [`append`] is what an append can promise,
 //! * [`lease`] says who may read and acknowledge a partition,
 //! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
+//! * [`state`] is what a reader needs to know before an entry has reached its home,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
 //! * [`task`] has background tasks: the [`TaskStore`](task::TaskStore), a port of its own,
+//! * [`dramatiq`] is beside it: the queues of Dramatiq's Python programs, on Redis,
 //! * `redis` and `sqlite` are the two backends of both, opened by [`connect()`].
 
 pub mod append;
 mod connect;
+pub mod dramatiq;
 pub mod entry;
 mod error;
 pub mod lease;
@@ -30,6 +33,7 @@ pub mod parked;
 pub mod port;
 mod redis;
 mod sqlite;
+pub mod state;
 pub mod stream;
 pub mod task;
 
@@ -42,6 +46,7 @@ pub use parked::ParkedEntry;
 pub use port::{Fetch, Forward, Lag, ReadLimit, Start, Store};
 pub use redis::{RedisStore, RedisUrl};
 pub use sqlite::{Clock, ManualClock, SqliteStore, SystemClock};
+pub use state::{Expected, NewState, Put, State, UnsettledState};
 pub use stream::{GroupName, Partition, StreamName};
 
 /// What every operation of the store answers.

@@ -110,9 +110,8 @@ impl Repartition {
             return Ok(());
         };
         self.say(event).await?;
-        let planned = self.layout.planned().map(|it| it.partitions);
-        let current = self.layout.current().map(|it| it.partitions);
-        match planned.or(current) == Some(partitions) {
+        // Others may have brought it about meanwhile, and planned what comes after it.
+        match self.layout.has_taken_up(&event) {
             true => Ok(()),
             false => Err(Error::Busy {
                 partition: log::partition_of(&self.stream)?,

@@ -33,4 +33,5 @@ pub use error::Error;
 pub use fault_proxy::{FaultProxy, Way};
 pub use postgres::{Database, PostgresBuilder, PostgresServer, postgres_client};
 pub use process::Process;
+pub use program::python;
 pub use redis::{Distribution, RedisBuilder, RedisCluster, RedisSentinel, RedisServer, SlotMove};

@@ -16,6 +16,24 @@ const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 /// The setup's folders, one for each server that it fetches.
 const FETCHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/servers");
 
+/// The virtual environment that the project's setup makes.
+const PYTHON: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../target/python/bin/python"
+);
+
+/// The Python that has the programs which share a wire with Tidegate, such as Dramatiq.
+///
+/// # Errors
+/// [`Error::MissingProgram`] where the project's setup has not made it.
+pub fn python() -> Result<PathBuf, Error> {
+    let file = PathBuf::from(PYTHON);
+    match is_executable(&file) {
+        true => Ok(file),
+        false => Err(missing("target/python/bin/python")),
+    }
+}
+
 /// Finds `program` on the `PATH`.
 pub(crate) fn find(program: &str) -> Result<PathBuf, Error> {
     on_path(program).ok_or_else(|| missing(program))

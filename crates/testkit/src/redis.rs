@@ -161,6 +161,13 @@ impl RedisServer {
         Ok(())
     }
 
+    /// What the next start follows, as a replica from its first moment.
+    pub(crate) fn follow(&mut self, master_port: u16) {
+        let settings = &mut self.server.kind_mut().options.settings;
+        settings.retain(|(name, _)| name != "replicaof");
+        settings.push(replica_of(master_port));
+    }
+
     /// Freezes the server (`SIGSTOP`): connections stay open and nobody answers.
     ///
     /// # Errors
@@ -208,8 +215,7 @@ impl RedisBuilder {
     /// Follows the server on this port.
     #[must_use]
     pub fn replica_of(mut self, port: u16) -> Self {
-        let words = vec!["127.0.0.1".to_owned(), port.to_string()];
-        self.settings.push(("replicaof".to_owned(), words));
+        self.settings.push(replica_of(port));
         self
     }
 
@@ -240,6 +246,12 @@ impl RedisBuilder {
         let server = Server::start(kind, directory).await?;
         Ok(RedisServer { server })
     }
+}
+
+/// The setting by which a server follows the one on this port.
+fn replica_of(port: u16) -> (String, Vec<String>) {
+    let words = vec!["127.0.0.1".to_owned(), port.to_string()];
+    ("replicaof".to_owned(), words)
 }
 
 impl Tls {

@@ -1,4 +1,4 @@
-//! An application: its streams, its processors, its schedules, and what they need.
+//! An application: its streams, its processors, its tasks, its schedules, and what they need.
 //!
 //! A mistake in what it is given (an interval that can't be read, a stream that nobody named) is
 //! kept until [`App::run`], which reports the first one before anything happens.
@@ -8,6 +8,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tidegate_store::task::TaskStore;
 use tidegate_store::{Store, StoreUrl};
 use tidegate_streams::processor_options::{IntoProcessor, ProcessorOptions, bind};
 use tidegate_streams::schedule::ScheduledFn;
@@ -17,9 +18,10 @@ use tidegate_streams::{
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::Registered;
+use crate::tasks_of_app::Tasks;
 use crate::{Error, command};
 
-/// An application of streams.
+/// An application of streams and tasks.
 pub struct App {
     pub(crate) name: String,
     pub(crate) about: Option<String>,
@@ -30,6 +32,7 @@ pub struct App {
     pub(crate) state: StateMap,
     pub(crate) middleware: Vec<Arc<dyn Middleware>>,
     pub(crate) worker: tidegate_streams::worker::Options,
+    pub(crate) tasks: Tasks,
     mistake: Option<Error>,
 }
 
@@ -57,6 +60,7 @@ impl App {
             state: StateMap::new(),
             middleware: Vec::new(),
             worker: tidegate_streams::worker::Options::default(),
+            tasks: Tasks::default(),
             mistake: None,
         }
     }
@@ -259,11 +263,23 @@ impl App {
 
     /// Opens the store.
     pub(crate) async fn connect(&self, url: Option<&str>) -> Result<Arc<dyn Store>, Error> {
+        Ok(tidegate_store::connect(&self.given_url(url)?).await?)
+    }
+
+    /// Opens the store for tasks.
+    pub(crate) async fn connect_tasks(
+        &self,
+        url: Option<&str>,
+    ) -> Result<Arc<dyn TaskStore>, Error> {
+        Ok(tidegate_store::connect_tasks(&self.given_url(url)?).await?)
+    }
+
+    fn given_url(&self, url: Option<&str>) -> Result<StoreUrl, Error> {
         let given = match url {
             Some(url) => Some(url.to_owned()),
             None => std::env::var(command::STORE_URL_VARIABLE).ok(),
         };
-        Ok(tidegate_store::connect(&self.url(given.as_deref())?).await?)
+        self.url(given.as_deref())
     }
 
     fn mistaken(mut self, mistake: Error) -> Self {

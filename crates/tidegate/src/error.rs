@@ -12,6 +12,9 @@ pub enum Error {
     /// Streams could not do their part.
     #[error(transparent)]
     Streams(#[from] tidegate_streams::Error),
+    /// Tasks could not do their part.
+    #[error(transparent)]
+    Tasks(#[from] tidegate_tasks::Error),
     /// The store could not do its part.
     #[error(transparent)]
     Store(#[from] tidegate_store::Error),

@@ -1,7 +1,8 @@
-//! Tidegate: ordered processors over partitioned streams, for services that move money.
+//! Tidegate: ordered processors over partitioned streams, and background tasks, for services that
+//! move money.
 //!
 //! ```text
-//! App::new("shop") ─► streams, processors, schedules, state ─► run ─► a command line of your own
+//! App::new("shop") ─► streams, processors, tasks, schedules, state ─► run ─► a command line of your own
 //! ```
 //!
 //! Derive [`Record`] on what you send, write an async function over its [`Events`], and run as many
@@ -53,23 +54,26 @@
 //! In the order of the flow:
 //!
 //! * [`app`] collects what an application consists of,
-//! * `registry` knows its streams by name,
+//! * `registry` knows its streams by name, `tasks_of_app` adds the tasks,
 //! * `command` is the command line that [`App::run`] gives it.
 
 pub mod app;
 mod command;
 mod error;
 mod registry;
+mod tasks_of_app;
 
 pub use app::App;
 pub use error::Error;
-pub use tidegate_macros::{Record, processor};
+pub use tidegate_macros::{Record, processor, task};
 pub use tidegate_store as store;
 pub use tidegate_streams as streams;
 pub use tidegate_streams::{
     BoxError, Event, Events, Middleware, Missed, Overlap, Policy, Raw, Schedule, ScheduledRun,
     Sender, State, StreamSpec, When,
 };
+pub use tidegate_tasks as tasks;
+pub use tidegate_tasks::{Enqueue, Group, TaskClient, TaskContext};
 
 /// What a user's function answers: any error that a `?` accepts.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;
@@ -77,10 +81,11 @@ pub type Result<T, E = BoxError> = std::result::Result<T, E>;
 /// What most programs need: `use tidegate::prelude::*;`.
 pub mod prelude {
     pub use tidegate_streams::Record as _;
+    pub use tidegate_tasks::{Failure, Priority};
 
     pub use crate::{
-        App, BoxError, Event, Events, Missed, Overlap, Raw, Record, Result, ScheduledRun, Sender,
-        State, processor,
+        App, BoxError, Enqueue, Event, Events, Group, Missed, Overlap, Raw, Record, Result,
+        ScheduledRun, Sender, State, TaskClient, TaskContext, processor, task,
     };
 }
 

@@ -6,12 +6,13 @@ use super::finding::Finding;
 use super::tree::Tree;
 
 /// The layers, the lowest first. Crates of one layer do not depend on one another.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["tidegate-macros"],
     &["tidegate-store"],
     &["tidegate-cluster"],
-    &["tidegate-streams", "tidegate-tasks"],
-    &["tidegate-drain"],
+    &["tidegate-streams"],
+    &["tidegate-drain", "tidegate-tasks"],
+    &["tidegate-dramatiq"],
     &["tidegate-console"],
     &["tidegate", "tidegate-settings", "tidegate-traces"],
     &["tidegate-cli", "tidegate-gateway"],
@@ -154,7 +155,7 @@ mod tests {
                 .contains("above")
         );
         assert!(
-            problem("tidegate-tasks", "tidegate-streams")
+            problem("tidegate-tasks", "tidegate-drain")
                 .unwrap()
                 .contains("one layer")
         );

@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tidegate_drain::observer::Batch;
 use tidegate_drain::{Observer, Options, PostgresOptions, PostgresSink, Sink, Worker};
-use tidegate_store::{EntryId, Store, StoreUrl, StreamName};
+use tidegate_store::{EntryId, NewEntry, Store, StoreUrl, StreamName};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,8 @@ pub(super) const RATES: [u32; 3] = [10, 1_000, 20_000];
 const WARM_UP: u64 = 200;
 /// Pushes a second at most; of faster rates several operations are pushed at once.
 const PUSHES_PER_SECOND_MAX: u32 = 1_000;
+/// Pushes that wait for Redis at the same time, at most: a slow answer doesn't slow the rate.
+const IN_FLIGHT_MAX: usize = 64;
 /// How long the last commit may be waited for.
 const DRAINED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -143,7 +147,7 @@ async fn measure(run: &DelayRun) -> Result<Delay> {
     // A producer has connections of its own.
     let store = tidegate_store::connect(&url).await?;
     for place in 0..WARM_UP {
-        push(&*store, place..place + 1, run.shards, &mut Vec::new()).await?;
+        push(&*store, entries(place..place + 1, run.shards)?).await?;
     }
     commits.reach(WARM_UP).await?;
     let batches_before = commits.all.lock().map_or(0, |all| all.len());
@@ -181,31 +185,38 @@ async fn push_steadily(store: &dyn Store, run: &DelayRun) -> Result<Vec<Push>> {
     let mut ticker = tokio::time::interval(Duration::from_secs(1) / ticks_per_second);
     // Operations that came while Redis was slow to answer are pushed all the same.
     ticker.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut in_flight = FuturesUnordered::new();
     let mut pushes = Vec::new();
     let mut place = WARM_UP;
     for _ in 0..ticks {
-        ticker.tick().await;
-        push(store, place..place + at_once, run.shards, &mut pushes).await?;
+        let entries = entries(place..place + at_once, run.shards)?;
         place += at_once;
+        loop {
+            tokio::select! {
+                _ = ticker.tick(), if in_flight.len() < IN_FLIGHT_MAX => break,
+                Some(pushed) = in_flight.next() => pushes.extend(pushed?),
+            }
+        }
+        in_flight.push(push(store, entries));
+    }
+    while let Some(pushed) = in_flight.next().await {
+        pushes.extend(pushed?);
     }
     Ok(pushes)
 }
 
-async fn push(
-    store: &dyn Store,
-    places: std::ops::Range<u64>,
-    shards: u32,
-    pushes: &mut Vec<Push>,
-) -> Result<()> {
-    let entries = places
+fn entries(places: std::ops::Range<u64>, shards: u32) -> Result<Vec<NewEntry>> {
+    places
         .map(|place| entry(Workload::Inserts, place, shards))
-        .collect::<Result<Vec<_>>>()?;
+        .collect()
+}
+
+async fn push(store: &dyn Store, entries: Vec<NewEntry>) -> Result<Vec<Push>> {
     let of_shards: Vec<u32> = entries.iter().map(|entry| entry.partition.index).collect();
     let at = Instant::now();
     let ids = store.append(entries).await?;
     let pushed = of_shards.into_iter().zip(ids);
-    pushes.extend(pushed.map(|(shard, id)| Push { shard, id, at }));
-    Ok(())
+    Ok(pushed.map(|(shard, id)| Push { shard, id, at }).collect())
 }
 
 /// The delay of each push, ascending.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// What a test waits for at most before it fails.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn owners_of_two_groups_sleep_on_one_partition_and_both_are_woken() {

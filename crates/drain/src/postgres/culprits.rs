@@ -127,7 +127,7 @@ async fn constraint(client: &Client, sql: &str, error: &DbError) -> Result<Optio
 }
 
 /// Where the named columns stand in the cells of a change of this shape, as far as they are given.
-fn given<'a>(shape: &'a Change, names: &[&str]) -> Vec<(usize, &'a Column)> {
+pub(super) fn given<'a>(shape: &'a Change, names: &[&str]) -> Vec<(usize, &'a Column)> {
     let skipped = if shape.verb == Verb::Update {
         shape.table.primary_key.len()
     } else {
@@ -146,7 +146,8 @@ fn given<'a>(shape: &'a Change, names: &[&str]) -> Vec<(usize, &'a Column)> {
     names.iter().filter_map(find).collect()
 }
 
-async fn ask(
+/// Asks a question about the cells at these places of the step's changes; the answer is places.
+pub(super) async fn ask(
     client: &Client,
     sql: &str,
     step: &Step<'_>,

@@ -19,6 +19,8 @@ pub(super) enum Verdict {
     Unavailable,
     /// Whoever runs the database: a permission, a login, a damaged file.
     Denied,
+    /// Whoever has locked what the statement needs.
+    Locked,
     /// Whoever sent the row.
     Refused,
 }
@@ -45,8 +47,9 @@ fn judge_answer(error: &DbError) -> Verdict {
         // A connection failed, a transaction has to be run again, memory or disk are used up, the
         // server is stopping or cancelled us, its files can't be read.
         ("08" | "25" | "40" | "53" | "57" | "58", _) => Verdict::Unavailable,
-        // Somebody else holds the lock, or uses the object.
-        (_, "55P03" | "55006") => Verdict::Unavailable,
+        (_, "55P03") => Verdict::Locked,
+        // Somebody else uses the object.
+        (_, "55006") => Verdict::Unavailable,
         (_, "0A000") if is_stale_plan(error) => Verdict::Unavailable,
         _ => Verdict::Refused,
     }
@@ -72,7 +75,7 @@ pub(super) fn ends_session(error: &tokio_postgres::Error) -> bool {
 /// The error of a statement on the drain's own tables: there is no row to blame.
 pub(super) fn own(error: tokio_postgres::Error) -> Error {
     match judge(&error) {
-        Verdict::Unavailable => Error::SinkUnavailable(reported(&error)),
+        Verdict::Unavailable | Verdict::Locked => Error::SinkUnavailable(reported(&error)),
         Verdict::Denied | Verdict::Refused => Error::SinkRefused(reported(&error)),
     }
 }

@@ -8,7 +8,7 @@ use deadpool_postgres::Client;
 use tidegate_store::{EntryId, Epoch, Partition, StreamName};
 use tokio_postgres::types::ToSql;
 
-use super::failure::own;
+use super::failure::{Verdict, judge, own};
 use super::letters;
 use super::session::Session;
 use crate::error::{Error, Result};
@@ -125,20 +125,33 @@ pub(super) async fn advance(
     if let Some(Addition { number, chunk, .. }) = &addition {
         parameters.extend([&slot as &(dyn ToSql + Sync), number, chunk]);
     }
-    let rows = client.execute(&statement, &parameters).await.map_err(own)?;
-    Ok(rows == 1)
+    match client.execute(&statement, &parameters).await {
+        Ok(rows) => Ok(rows == 1),
+        // Only a person who retries dead letters, or another owner, has this row locked for long.
+        Err(error) if judge(&error) == Verdict::Locked => Err(Error::LedgerMoved {
+            shard: shard.clone(),
+        }),
+        Err(error) => Err(own(error)),
+    }
 }
 
-/// Locks the shard's row and reads what is held.
-pub(super) async fn lock(client: &Client, shard: &Partition) -> Result<Option<HeldIndex>> {
+/// Locks the shard's row, after `before` and before `after`, and reads what is held.
+pub(super) async fn lock(
+    client: &Client,
+    shard: &Partition,
+    before: &str,
+    after: &str,
+) -> Result<Option<HeldIndex>> {
+    client.batch_execute(before).await.map_err(own)?;
     let sql = "SELECT 1 FROM tidegate.ledger WHERE stream = $1 AND shard = $2 FOR UPDATE";
     let statement = client.prepare_cached(sql).await.map_err(own)?;
     let (stream, index) = name(shard)?;
-    match client
+    let row = client
         .query_opt(&statement, &[&stream, &index])
         .await
-        .map_err(own)?
-    {
+        .map_err(own)?;
+    client.batch_execute(after).await.map_err(own)?;
+    match row {
         Some(_) => letters::load_index(client, shard).await.map(Some),
         None => Ok(None),
     }

@@ -19,7 +19,7 @@ use crate::held::{Held, HeldIndex, HeldState};
 
 /// What is known of all held entries of a shard.
 pub(super) async fn load_index(client: &Client, shard: &Partition) -> Result<HeldIndex> {
-    let sql = "SELECT entry_id, state, since_ms, row_keys FROM tidegate.dead_letter \
+    let sql = "SELECT entry_id, state, since_ms, row_keys, code FROM tidegate.dead_letter \
          WHERE stream = $1 AND shard = $2 AND state <> 'discarded'";
     let statement = client.prepare_cached(sql).await.map_err(own)?;
     let (stream, index) = name(shard)?;
@@ -31,14 +31,8 @@ pub(super) async fn load_index(client: &Client, shard: &Partition) -> Result<Hel
     {
         let since_ms = u64::try_from(row.get::<_, i64>(2)).unwrap_or_default();
         let rows = unpack_rows(row.get(3))?;
-        held.hold(
-            entry_id(row.get(0))?,
-            Held {
-                state: state(row.get(1))?,
-                since_ms,
-                rows,
-            },
-        );
+        let known = Held::stored(state(row.get(1))?, row.get(4), since_ms, rows);
+        held.hold(entry_id(row.get(0))?, known);
     }
     Ok(held)
 }

@@ -6,8 +6,8 @@
 //! * [`transaction`] applies units, and takes an attempt back to a [`savepoint`]: [`method`] chooses
 //!   how, [`statement`] makes the text, [`write`](mod@write) sends it with [`parameter`]s through a
 //!   [`pipeline`], or by [`copy`](mod@copy),
-//! * [`failure`] judges errors, [`search`] and [`culprits`] find the rows at fault, [`refusal`]
-//!   says why, [`compare`](mod@compare) looks what is in the place of a new row.
+//! * [`failure`] judges errors, [`search`] and [`culprits`] find the rows at fault, [`locked`] what
+//!   somebody else has locked, [`refusal`] says why, [`patience`] how long is waited for a lock, [`compare`](mod@compare) looks what is in the place of a new row.
 //!
 //! Everything durable happens in one transaction per batch, so a process that dies anywhere in
 //! here leaves the database as it was.
@@ -21,8 +21,10 @@ mod failure;
 mod identifier;
 mod ledger;
 mod letters;
+mod locked;
 mod method;
 mod parameter;
+mod patience;
 mod pipeline;
 mod pool;
 mod refusal;
@@ -43,6 +45,7 @@ use deadpool_postgres::Pool;
 use tidegate_store::{Epoch, Partition, StreamName};
 
 use self::catalog::Quirks;
+use self::patience::Patience;
 pub use self::pool::PostgresOptions;
 use self::session::Session;
 use self::transaction::PostgresTransaction;
@@ -61,6 +64,7 @@ pub struct PostgresSink {
     schema: Option<String>,
     description: String,
     may_fold: bool,
+    patience: Arc<Patience>,
     /// Replaced whenever the catalog is read.
     quirks: RwLock<Arc<Quirks>>,
 }
@@ -89,6 +93,7 @@ impl PostgresSink {
             probe,
             schema: options.schema,
             may_fold: options.may_fold,
+            patience: Arc::new(Patience::new(options.lock_timeout)),
             description: pool::describe(&config),
             quirks: RwLock::default(),
         })
@@ -144,8 +149,9 @@ impl Sink for PostgresSink {
     }
 
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>> {
-        let session = Session::begin(&self.pool).await?;
-        let transaction = PostgresTransaction::new(session, self.quirks(), self.may_fold);
+        let patience = self.patience.begin();
+        let session = Session::begin_with(&self.pool, &patience.sql()).await?;
+        let transaction = PostgresTransaction::new(session, self.quirks(), patience, self.may_fold);
         Ok(Box::new(transaction))
     }
 

@@ -30,6 +30,9 @@ pub struct PostgresOptions {
     pub connect_timeout: Duration,
     /// After which time a statement is cancelled, to be tried again later.
     pub statement_timeout: Duration,
+    /// How long a transaction waits for a lock of somebody else. What needs it is put aside then,
+    /// and the rest goes on.
+    pub lock_timeout: Duration,
     /// After which time the server ends a session that has begun a transaction and is silent.
     /// About the time to live of a lease is right: later somebody else owns the shard.
     pub idle_in_transaction_timeout: Duration,
@@ -43,6 +46,7 @@ impl Default for PostgresOptions {
             may_fold: true,
             connect_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(60),
+            lock_timeout: Duration::from_secs(2),
             idle_in_transaction_timeout: Duration::from_secs(15),
         }
     }

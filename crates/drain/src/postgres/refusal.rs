@@ -7,11 +7,14 @@
 use tokio_postgres::error::DbError;
 
 use super::write::{Cause, Stop};
+use crate::locks::{Lock, TableKey};
 use crate::operation::Verb;
 use crate::plan::Step;
 use crate::rejection::{Code, Rejection};
 use crate::sink::Refusal;
 
+/// The SQLSTATE of a lock that was waited for in vain.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// The most characters of a message that are kept: a trigger may say anything.
 const MESSAGE_CHARACTERS_MAX: usize = 500;
 
@@ -36,6 +39,7 @@ pub(super) fn refusal(stop: &Stop, steps: &[Step<'_>]) -> Refusal {
                 rejection: Rejection::new(Code::NoSuchRow, reason),
                 is_missing_parent: false,
                 is_conflict: false,
+                lock: Lock::None,
             }
         }
         Cause::Error(error) | Cause::NoCopy(error) => match error.as_db_error() {
@@ -45,6 +49,7 @@ pub(super) fn refusal(stop: &Stop, steps: &[Step<'_>]) -> Refusal {
                     rejection: rejection(answer, is_missing_parent),
                     is_missing_parent,
                     is_conflict: answer.code().code() == "23505",
+                    lock: lock(answer, stop, steps),
                 }
             }
             // Only answers are taken for refusals.
@@ -52,9 +57,24 @@ pub(super) fn refusal(stop: &Stop, steps: &[Step<'_>]) -> Refusal {
                 rejection: Rejection::new(Code::Refused, error.to_string()),
                 is_missing_parent: false,
                 is_conflict: false,
+                lock: Lock::None,
             },
         },
     }
+}
+
+/// The tables in whose line a unit has to stand that met a lock: the one of the step, or all where
+/// it is not known.
+fn lock(answer: &DbError, stop: &Stop, steps: &[Step<'_>]) -> Lock {
+    if answer.code().code() != LOCK_NOT_AVAILABLE {
+        return Lock::None;
+    }
+    let step = stop.step.and_then(|at| steps.get(at..=at));
+    let shapes = step.unwrap_or(steps).iter().filter_map(Step::shape);
+    let mut tables: Vec<TableKey> = shapes.map(|shape| TableKey::of(&shape.table)).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    Lock::Tables(tables)
 }
 
 /// Whether a foreign key's parent is missing; the same code also says that a parent can't go
@@ -74,6 +94,7 @@ fn rejection(error: &DbError, is_missing_parent: bool) -> Rejection {
         "23503" if is_missing_parent => Code::MissingParent,
         "22001" | "22003" | "22008" => Code::OutOfRange,
         "22P02" | "22P03" | "22007" | "22009" | "42804" | "08P01" => Code::WrongType,
+        LOCK_NOT_AVAILABLE => Code::Locked,
         "42P01" => Code::UnknownTable,
         "42703" => Code::UnknownColumn,
         _ => Code::Refused,
@@ -124,6 +145,10 @@ fn advice(sqlstate: &str, is_missing_parent: bool) -> &'static str {
         ("23503", _) => "other rows still refer to this one; remove them and retry",
         ("23502", _) => "the value is missing; discard this entry and send the row complete",
         ("42P01" | "42703", _) => "the table has changed since it was read; retry",
+        (LOCK_NOT_AVAILABLE, _) => {
+            "another session has locked the row, its table, or what has to be looked at for it; it \
+             is tried again until the lock is gone"
+        }
         ("P0001", _) => "a trigger refused the row; change what it asks for and retry",
         (_, "22") => "discard this entry and send the row with a value that the column can hold",
         (_, "23") => "change the row or the constraint and retry",

@@ -46,6 +46,9 @@ impl PostgresTransaction {
         steps: &[Step<'_>],
         stop: Stop,
     ) -> Result<Outcome> {
+        if stop.is_lock() {
+            return self.search_lock(units, steps, &stop).await;
+        }
         if units.len() == 1 {
             let culprits = vec![(0, refusal(&stop, steps))];
             return Ok(Outcome::Refused {
@@ -180,7 +183,7 @@ impl PostgresTransaction {
         };
         match places {
             Ok(places) => Ok(Some(changes_at(step, &places))),
-            Err(error) if judge(&error) == Verdict::Refused => Ok(None),
+            Err(error) if matches!(judge(&error), Verdict::Refused | Verdict::Locked) => Ok(None),
             Err(error) => Err(own(error)),
         }
     }
@@ -218,7 +221,7 @@ fn only_inserts(steps: &[Step<'_>], step: &Step<'_>) -> bool {
 }
 
 /// The changes at these places of a step.
-fn changes_at<'a>(step: &Step<'a>, places: &[usize]) -> Vec<&'a Change> {
+pub(super) fn changes_at<'a>(step: &Step<'a>, places: &[usize]) -> Vec<&'a Change> {
     places
         .iter()
         .filter_map(|place| step.changes.get(*place).copied())
@@ -226,7 +229,7 @@ fn changes_at<'a>(step: &Step<'a>, places: &[usize]) -> Vec<&'a Change> {
 }
 
 /// The units of these changes, each once, ascending.
-fn indexes(units: &[&Unit], changes: &[&Change]) -> Vec<usize> {
+pub(super) fn indexes(units: &[&Unit], changes: &[&Change]) -> Vec<usize> {
     let unit_of = |change: &&Change| {
         let is_own = |unit: &&Unit| unit.changes.iter().any(|own| std::ptr::eq(own, *change));
         units.iter().position(is_own)

@@ -26,6 +26,12 @@ pub(super) struct Session {
 impl Session {
     /// Takes a connection and begins a transaction.
     pub(super) async fn begin(pool: &Pool) -> Result<Self> {
+        Self::begin_with(pool, "").await
+    }
+
+    /// The same, with settings for this transaction alone.
+    pub(super) async fn begin_with(pool: &Pool, settings: &str) -> Result<Self> {
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED{settings}");
         // Each pooled connection may have died unnoticed since it was used last; one more is new.
         let mut attempts = pool.status().max_size + 1;
         loop {
@@ -39,10 +45,7 @@ impl Session {
                 client: Some(client),
                 is_settled: false,
             };
-            let begun = session
-                .client()?
-                .batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-                .await;
+            let begun = session.client()?.batch_execute(&begin).await;
             match begun {
                 Ok(()) => {
                     session.is_settled = true;

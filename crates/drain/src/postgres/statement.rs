@@ -147,6 +147,29 @@ pub(super) fn search(pairs: &[(&Column, &str)], other: &str, is_found: bool) -> 
     )
 }
 
+/// The places, from 1, of the given keys whose row is there and locked by somebody else. It locks
+/// the others.
+pub(super) fn locked(table: &Table, keys: &[&Column]) -> String {
+    let each = |show: &dyn Fn(usize, &Column) -> String| -> Vec<String> {
+        let keys = keys.iter().enumerate();
+        keys.map(|(at, column)| show(at, column)).collect()
+    };
+    let given = each(&|at, column| format!("${}::{}[]", at + 1, column.cell_type));
+    let names = each(&|at, _| format!("c{}", at + 1));
+    let equal = each(&|at, column| {
+        let value = value(at, column, Method::Bulk);
+        format!("o.{} = {value}", quoted(&column.name))
+    });
+    let (name, equal) = (name(table), equal.join(" AND "));
+    format!(
+        "SELECT u.place FROM unnest({}) WITH ORDINALITY AS u({}, place) LEFT JOIN LATERAL \
+         (SELECT true AS is_free FROM {name} AS o WHERE {equal} FOR UPDATE SKIP LOCKED) AS f ON true \
+         WHERE f.is_free IS NULL AND EXISTS (SELECT FROM {name} AS o WHERE {equal})",
+        given.join(", "),
+        names.join(", "),
+    )
+}
+
 /// What is in the place of new rows of this shape: for each row that is found the place, from 1,
 /// whether it has the same values, and whether its version is not older. With `as_text` values are
 /// compared by their texts, for types that know no equality.

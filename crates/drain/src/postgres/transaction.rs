@@ -17,6 +17,7 @@ use tidegate_store::{EntryId, Partition};
 
 use super::catalog::Quirks;
 use super::failure::{Verdict, is_stale_plan, judge, own, reported};
+use super::patience::{self, Patient};
 use super::savepoint::Ground;
 use super::search::changes;
 use super::session::Session;
@@ -43,6 +44,7 @@ pub(super) struct PostgresTransaction {
     addition: Option<Addition>,
     /// Whether changes of one row may be written as one; no longer once that was refused.
     may_fold: bool,
+    patience: Patient,
 }
 
 /// Constraints that may be deferred are, until the end of an attempt, as in the sender's mind a
@@ -53,7 +55,12 @@ const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 impl PostgresTransaction {
     /// Wraps a session that has begun.
-    pub(super) fn new(session: Session, quirks: Arc<Quirks>, may_fold: bool) -> Self {
+    pub(super) fn new(
+        session: Session,
+        quirks: Arc<Quirks>,
+        patience: Patient,
+        may_fold: bool,
+    ) -> Self {
         Self {
             session,
             quirks,
@@ -61,6 +68,7 @@ impl PostgresTransaction {
             passed: <(Passed, Passed)>::default(),
             addition: None,
             may_fold,
+            patience,
         }
     }
 
@@ -137,7 +145,8 @@ impl PostgresTransaction {
                 cause: Cause::NoCopy(error),
             }) => {
                 let shape = step.and_then(|at| steps.get(at)).and_then(Step::shape);
-                if let (Some(shape), Verdict::Refused) = (shape, judge(&error)) {
+                let verdict = judge(&error);
+                if let (Some(shape), Verdict::Refused | Verdict::Locked) = (shape, verdict) {
                     // The next attempt is by INSERT, and its refusal can be undone.
                     self.quirks.forbid_copy(&shape.table);
                     return Err(Error::SinkUnavailable(reported(&error)));
@@ -147,13 +156,16 @@ impl PostgresTransaction {
             Err(Stop {
                 step: _,
                 cause: Cause::Error(error),
-            }) if judge(&error) != Verdict::Refused => {
+            }) if !matches!(judge(&error), Verdict::Refused | Verdict::Locked) => {
                 if error.as_db_error().is_some_and(is_stale_plan) {
                     client.statement_cache.clear();
                 }
                 Err(own(error))
             }
             Err(stop) => {
+                if stop.is_lock() {
+                    self.patience.is_met();
+                }
                 self.undo().await?;
                 Ok(Some(stop))
             }
@@ -162,9 +174,11 @@ impl PostgresTransaction {
 
     /// Takes the last attempt back.
     pub(super) async fn undo(&mut self) -> Result<()> {
-        let sql = self.ground.undo();
+        // What was set for the transaction is taken back as well.
+        let sql = format!("{}{}", self.ground.undo(), self.patience.sql());
         self.passed.0 -= std::mem::take(&mut self.passed.1);
-        self.session.client()?.batch_execute(sql).await.map_err(own)
+        let client = self.session.client()?;
+        client.batch_execute(&sql).await.map_err(own)
     }
 }
 
@@ -229,7 +243,8 @@ impl SinkTransaction for PostgresTransaction {
     }
 
     async fn lock_ledger(&mut self, shard: &Partition) -> Result<Option<HeldIndex>> {
-        let result = ledger::lock(self.open()?, shard).await;
+        let patience = self.patience.sql();
+        let result = ledger::lock(self.open()?, shard, patience::ENDLESS, &patience).await;
         self.done(result)
     }
 

@@ -28,7 +28,7 @@ const HOLD: &str = "
         attempts = attempts + excluded.attempts, row_keys = excluded.row_keys";
 
 const INDEX: &str = "
-    SELECT entry_id, state, since_ms, row_keys FROM tidegate_dead_letter
+    SELECT entry_id, state, code, since_ms, row_keys FROM tidegate_dead_letter
     WHERE stream = ?1 AND shard = ?2 AND state <> 'discarded'";
 
 const LOAD: &str = "
@@ -76,11 +76,9 @@ pub(super) fn index(connection: &Connection, key: &ShardKey) -> Result<HeldIndex
     let mut index = HeldIndex::default();
     while let Some(row) = rows.next().map_err(from_sqlite)? {
         let packed: Vec<u8> = row.get("row_keys").map_err(from_sqlite)?;
-        let held = Held {
-            state: state(row)?,
-            since_ms: number(row, "since_ms")?,
-            rows: unpack_rows(&packed)?,
-        };
+        let code: String = row.get("code").map_err(from_sqlite)?;
+        let since_ms = number(row, "since_ms")?;
+        let held = Held::stored(state(row)?, &code, since_ms, unpack_rows(&packed)?);
         index.hold(entry_id(row, "entry_id")?, held);
     }
     Ok(index)

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use super::failure::{from_sqlite, is_worth_waiting, reported};
 use super::run::Failed;
 use super::script::Shape;
+use crate::locks::Lock;
 use crate::operation::Verb;
 use crate::rejection::{Code, Rejection};
 use crate::sink::Refusal;
@@ -87,6 +88,7 @@ pub(super) fn by_sqlite(
         },
         is_missing_parent,
         is_conflict,
+        lock: Lock::None,
     })
 }
 
@@ -119,6 +121,7 @@ pub(super) fn by_deferred_key<'a>(shapes: impl Iterator<Item = &'a Shape>) -> Re
         },
         is_missing_parent,
         is_conflict: false,
+        lock: Lock::None,
     }
 }
 
@@ -136,6 +139,7 @@ pub(super) fn no_such_row(shape: &Shape) -> Refusal {
         rejection: Rejection::new(Code::NoSuchRow, reason),
         is_missing_parent: false,
         is_conflict: false,
+        lock: Lock::None,
     }
 }
 

@@ -8,6 +8,7 @@ mod crowds;
 mod folding;
 mod ledger;
 mod letters;
+mod locks;
 mod names;
 mod outage;
 mod policies;

@@ -174,7 +174,7 @@ async fn a_serialization_failure_may_be_tried_again() {
         apply(&mut transaction, &units).await
     };
     for code in [
-        "40001", "40P01", "53100", "53200", "55P03", "57014", "57P03", "25006", "58030", "08006",
+        "40001", "40P01", "53100", "53200", "55006", "57014", "57P03", "25006", "58030", "08006",
     ] {
         let result = attempt(code).await;
         assert!(is_unavailable(&result), "{code}: {result:?}");
@@ -186,7 +186,7 @@ async fn a_serialization_failure_may_be_tried_again() {
             "{code}: {result:?}"
         );
     }
-    for code in ["P0001", "22000", "23000", "XX000", "54000"] {
+    for code in ["P0001", "22000", "23000", "XX000", "54000", "55P03"] {
         let result = attempt(code).await;
         assert!(
             matches!(result, Ok(Outcome::Refused { .. })),

@@ -8,5 +8,7 @@ mod crash_points;
 mod drift;
 mod failover;
 mod fencing;
+mod locks;
 mod pace;
+mod states;
 mod support;

@@ -20,11 +20,13 @@ pub(crate) const CHILD: &str = "crash_points::child_worker";
 pub(crate) async fn open_sink(url: &str) -> Arc<dyn Sink> {
     match url.strip_prefix("sqlite://") {
         Some(path) => Arc::new(SqliteSink::open(path.as_ref()).await.expect("a sink")),
-        None => Arc::new(
-            PostgresSink::connect(url, PostgresOptions::default())
-                .await
-                .expect("a sink"),
-        ),
+        None => {
+            let options = PostgresOptions {
+                lock_timeout: Duration::from_millis(300),
+                ..PostgresOptions::default()
+            };
+            Arc::new(PostgresSink::connect(url, options).await.expect("a sink"))
+        }
     }
 }
 

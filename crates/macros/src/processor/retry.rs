@@ -2,6 +2,8 @@
 
 use syn::{Error, LitStr, Result};
 
+use crate::duration::milliseconds;
+
 /// The most tries, as in the streams.
 const ATTEMPTS_MAX: u32 = 10_000;
 /// The longest pause: a day.
@@ -52,30 +54,6 @@ fn read(text: &str) -> std::result::Result<Retry, String> {
         min_ms,
         max_ms,
     })
-}
-
-/// Reads a duration such as `250ms`, `1s` or `1m30s`.
-fn milliseconds(text: &str) -> Option<u64> {
-    let mut rest = text;
-    let mut total = 0_u64;
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let (unit, after) = after.split_at(
-            after
-                .find(|c: char| c.is_ascii_digit())
-                .unwrap_or(after.len()),
-        );
-        let unit_ms = match unit.trim() {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit_ms)?)?;
-        rest = after;
-    }
-    (!text.is_empty()).then_some(total)
 }
 
 #[cfg(test)]

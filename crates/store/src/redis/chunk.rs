@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustis::resp::{CommandBuilder, cmd};
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Unexpected, Visitor};
 
 use super::Result;
 use super::failure::Failure;
@@ -66,7 +66,7 @@ struct Id(EntryId);
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(IdVisitor)
+        deserializer.deserialize_bytes(IdVisitor)
     }
 }
 
@@ -79,8 +79,9 @@ impl Visitor<'_> for IdVisitor {
         f.write_str("the id of an entry")
     }
 
-    fn visit_str<E: serde::de::Error>(self, id: &str) -> Result<Id, E> {
-        id.parse().map(Id).map_err(E::custom)
+    fn visit_bytes<E: serde::de::Error>(self, id: &[u8]) -> Result<Id, E> {
+        let unexpected = || E::invalid_value(Unexpected::Bytes(id), &self);
+        EntryId::from_text(id).map(Id).ok_or_else(unexpected)
     }
 }
 

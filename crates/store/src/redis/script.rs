@@ -28,6 +28,8 @@ pub(super) struct Scripts {
     pub(super) unpark: Script,
     pub(super) put_mark: Script,
     pub(super) set_mark: Script,
+    pub(super) put: Script,
+    pub(super) settle: Script,
     pub(super) seal: Script,
     pub(super) groups: Script,
     pub(super) lag: Script,
@@ -67,6 +69,8 @@ impl Scripts {
             unpark: load(server, text!("fence", "unpark")).await?,
             put_mark: load(server, text!("fence", "put_mark")).await?,
             set_mark: load(server, text!("put_mark")).await?,
+            put: load(server, text!("put")).await?,
+            settle: load(server, text!("settle")).await?,
             seal: load(server, text!("seal")).await?,
             groups: load(server, text!("ids", "groups")).await?,
             lag: load(server, text!("ids", "lag")).await?,
@@ -83,7 +87,7 @@ impl Scripts {
     }
 }
 
-/// Gives the server a script.
+/// Loads one script.
 pub(super) async fn load(server: &Server, text: &'static str) -> Result<Script> {
     let sha = server.load(text).await?;
     let sha = String::from_utf8(sha.to_vec())

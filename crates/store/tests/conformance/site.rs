@@ -13,7 +13,7 @@ use tidegate_store::{
 use tidegate_testkit::{Distribution, RedisCluster, RedisServer, poll_until};
 
 /// What a test waits for at most before it fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A lease that does not end during a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);

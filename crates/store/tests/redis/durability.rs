@@ -1,6 +1,7 @@
 //! Appends that wait for replicas or for the disk.
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Instant;
 
 use futures::future::join_all;
 use tidegate_store::{AppendOptions, Durability, Error, Store as _};
@@ -56,8 +57,10 @@ async fn a_replica_confirms_and_a_second_one_is_missed() {
     }
     // Others are not held up, and the promise is kept again as soon as it can be.
     replica.resume().unwrap();
-    let again = store.append_with(vec![entry(0, "e")], &replicated(1)).await;
-    assert!(again[0].is_ok(), "{again:?}");
+    let began = Instant::now();
+    while store.append_with(vec![entry(0, "e")], &replicated(1)).await[0].is_err() {
+        assert!(began.elapsed() < DEADLINE);
+    }
 }
 
 #[tokio::test]
@@ -72,12 +75,15 @@ async fn many_who_wait_in_vain_share_their_waits() {
             "{results:?}"
         );
     });
-    let all = join_all(calls);
+    let waited = Cell::new(false);
+    let all = async {
+        join_all(calls).await;
+        waited.set(true);
+    };
     // Those in memory are appended meanwhile.
     let plain = async {
-        let began = Instant::now();
         store.append(vec![entry(1, "b")]).await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(1));
+        assert!(!waited.get());
     };
     tokio::join!(all, plain);
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());

@@ -17,7 +17,7 @@ pub(crate) const LIMIT: ReadLimit = ReadLimit {
 };
 pub(crate) const TTL: Duration = Duration::from_secs(60);
 /// What a test waits for at most before it fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) fn shard(index: u32) -> Partition {
     StreamName::new("DRAINER_STREAM").unwrap().partition(index)

@@ -178,6 +178,20 @@ impl Layout {
         }))
     }
 
+    /// Whether a generation has, or is to have, as many partitions as an event has planned for it.
+    pub(crate) fn has_taken_up(&self, plan: &Event) -> bool {
+        let begun = self.generations.iter();
+        let begun = begun.map(|it| (it.number, it.partitions));
+        let planned = self.planned.map(|it| (it.generation, it.partitions));
+        begun.chain(planned).any(|(generation, partitions)| {
+            *plan
+                == Event::Planned {
+                    generation,
+                    partitions,
+                }
+        })
+    }
+
     /// Takes up an event of the log; one that comes too late, or not in its turn, changes nothing.
     fn take_up(&mut self, id: EntryId, event: &Event) {
         self.seen = id;

@@ -135,3 +135,23 @@ fn generations_that_ended_within_the_window_are_asked_for_request_ids() {
     assert_eq!(asked(hour_ms + 14), [2]);
     assert!(asked(hour_ms + 17).is_empty());
 }
+
+#[test]
+fn of_two_plans_for_a_generation_the_first_counts_also_when_it_has_passed() {
+    let planned = |generation, partitions| Event::Planned {
+        generation,
+        partitions,
+    };
+    let mut events = vec![
+        Event::Created { partitions: 4 },
+        planned(2, 5),
+        planned(2, 6),
+    ];
+    let told = |events: &[Event]| {
+        let layout = fold(events);
+        [planned(2, 5), planned(2, 6)].map(|plan| layout.has_taken_up(&plan))
+    };
+    assert_eq!(told(&events), [true, false]);
+    events.extend([Event::Switched { generation: 2 }, planned(3, 6)]);
+    assert_eq!(told(&events), [true, false]);
+}

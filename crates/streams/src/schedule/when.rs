@@ -89,7 +89,8 @@ impl When {
 
     /// The first occurrence after `after`, which is an occurrence itself or the beginning; none
     /// where the calendar ends.
-    pub(super) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+    #[must_use]
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Every(interval) => after.checked_add(*interval).ok(),
             Self::Cron(cron) => cron.next_after(after),
@@ -98,7 +99,8 @@ impl When {
 
     /// The newest occurrences after `after` and through `now`, at most `count` of them, the
     /// oldest first. The work doesn't grow with the time between the two.
-    pub(super) fn newest(&self, after: Timestamp, now: Timestamp, count: usize) -> Vec<Timestamp> {
+    #[must_use]
+    pub fn newest(&self, after: Timestamp, now: Timestamp, count: usize) -> Vec<Timestamp> {
         match self {
             Self::Every(interval) => newest_interval(*interval, after, now, count),
             Self::Cron(cron) => newest_cron(cron, after, now, count),

@@ -108,6 +108,13 @@ pub(crate) async fn count(client: &Client) -> u64 {
     u64::try_from(row.unwrap().get::<_, i64>(0)).unwrap()
 }
 
+/// How many steps have fenced effects, where some may have several.
+pub(crate) async fn count_distinct(client: &Client) -> u64 {
+    let steps = "SELECT count(*) FROM (SELECT DISTINCT key, number FROM effect) AS step";
+    let row = client.query_one(steps, &[]).await;
+    u64::try_from(row.unwrap().get::<_, i64>(0)).unwrap()
+}
+
 /// The fenced effects in the order in which they happened.
 pub(crate) async fn all(client: &Client) -> Vec<Effect> {
     let rows = "SELECT partition, entry, key, number, epoch, owner FROM effect ORDER BY n";
@@ -121,6 +128,20 @@ pub(crate) async fn all(client: &Client) -> Vec<Effect> {
         owner: row.get(5),
     };
     rows.iter().map(effect).collect()
+}
+
+/// Leaves out the repetitions of steps that their sender has sent again: an entry that no replica
+/// had may take effect, be lost with its master, and be appended once more under another id.
+pub(crate) fn without_repetitions(effects: &[Effect], resent: &BTreeSet<Step>) -> Vec<Effect> {
+    let mut seen = BTreeSet::new();
+    let mut is_first = |effect: &&Effect| {
+        let step = Step {
+            key: effect.key.clone(),
+            number: u64::try_from(effect.number).unwrap(),
+        };
+        !resent.contains(&step) || seen.insert(step)
+    };
+    effects.iter().filter(|it| is_first(it)).cloned().collect()
 }
 
 /// Each of so many steps took effect once, each key's in order, and each epoch had one owner.

@@ -1,7 +1,8 @@
 //! The feed: numbered steps of many keys, each sent once whatever happens to the store.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use tidegate_store::Durability;
 use tidegate_streams::{Outgoing, Sender, StreamSpec};
@@ -24,6 +25,24 @@ pub(crate) struct Feed {
     sender: Sender<Step>,
     client: Arc<tokio_postgres::Client>,
     pub(crate) sent: u64,
+    /// The steps that were sent more than once, as their sender did not hear of the first time.
+    pub(crate) resent: BTreeSet<Step>,
+    confirmed: Confirmed,
+}
+
+/// When the latest chunk began of which everything is confirmed. It goes to all partitions, so
+/// whatever their masters had done before is where the sender wants it as well.
+#[derive(Clone)]
+pub(crate) struct Confirmed(Arc<Mutex<SystemTime>>);
+
+impl Confirmed {
+    pub(crate) fn latest(&self) -> SystemTime {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, began: SystemTime) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = began;
+    }
 }
 
 impl Feed {
@@ -43,7 +62,13 @@ impl Feed {
             sender: Sender::new(site.store.clone(), spec).unwrap(),
             client: site.client.clone(),
             sent: 0,
+            resent: BTreeSet::new(),
+            confirmed: Confirmed(Arc::new(Mutex::new(SystemTime::now()))),
         }
+    }
+
+    pub(crate) fn confirmed(&self) -> Confirmed {
+        self.confirmed.clone()
     }
 
     /// Sends the next `count` steps. What the store did not answer is sent again under the same
@@ -55,7 +80,7 @@ impl Feed {
         });
         let mut steps: Vec<Step> = steps.collect();
         self.sent += count;
-        let began = Instant::now();
+        let (began, began_at) = (Instant::now(), SystemTime::now());
         while !steps.is_empty() {
             let outgoing = steps.iter().map(|step| Outgoing {
                 record: step.clone(),
@@ -74,9 +99,11 @@ impl Feed {
             });
             if let Some(error) = failure {
                 assert!(began.elapsed() < SOON, "not sent: {error}");
+                self.resent.extend(steps.iter().cloned());
                 tokio::time::sleep(PAUSE).await;
             }
         }
+        self.confirmed.set(began_at);
     }
 
     /// Sends steps until it is enough, not much faster than they take effect.

@@ -148,7 +148,7 @@ async fn ten_kills_lose_nothing_and_repeat_only_what_was_not_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_kills_on_a_cluster_lose_nothing_and_repeat_only_what_was_not_acknowledged() {
-    let cluster = RedisCluster::start().await.expect("a cluster");
+    let cluster = RedisCluster::start_patient().await.expect("a cluster");
     let site = Site::at(cluster.url()).await;
     explain(&site, &kill(&site, 32, &[]).await);
 }

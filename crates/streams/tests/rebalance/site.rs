@@ -13,7 +13,7 @@ use tidegate_store::{GroupName, Partition, Store, StoreUrl, WorkerId, connect};
 use tidegate_testkit::{Database, PostgresServer, Process, RedisServer, poll_until};
 
 use crate::effects::{self, Effect, Sink};
-use crate::feed::KEYS;
+use crate::feed::{Feed, KEYS};
 use crate::worker::{self, NAME, WORKING, spec};
 
 /// Long enough for a busy machine.
@@ -148,6 +148,24 @@ impl Site {
         let done = done.await;
         let found = effects::count(&self.client).await;
         assert!(done.is_ok(), "{found} of {count} steps have taken effect");
+    }
+
+    /// Waits until everything that the feed has sent has taken effect, some of it maybe twice.
+    pub(crate) async fn done_all(&self, feed: &Feed) {
+        self.done(feed.sent).await;
+        let distinct = async || effects::count_distinct(&self.client).await;
+        let done = poll_until(SOON, async || distinct().await >= feed.sent);
+        let done = done.await;
+        let (found, sent) = (distinct().await, feed.sent);
+        assert!(done.is_ok(), "{found} of {sent} steps have taken effect");
+    }
+
+    /// As [`check`](Self::check), but for repetitions of what the feed has sent again.
+    pub(crate) async fn check_of(&self, feed: &Feed) -> Vec<Effect> {
+        let effects = effects::all(&self.client).await;
+        let distinct = effects::without_repetitions(&effects, &feed.resent);
+        effects::check(&distinct, KEYS, feed.sent);
+        effects
     }
 
     /// Each of so many steps took effect once, in the fenced table, in order.

@@ -60,7 +60,7 @@ pub(crate) fn is_bad(key: &str) -> bool {
 const BATCH_MAX: usize = 50;
 
 /// A numbered step of a key: `key:number`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Step {
     pub(crate) key: String,
     pub(crate) number: u64,

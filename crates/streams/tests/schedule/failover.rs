@@ -92,7 +92,7 @@ async fn when_the_leader_dies_another_one_repeats_the_run_it_was_in(site: Site) 
     let killed_at = Instant::now();
     board.see(|notes| count(notes, "b") == 1).await;
     // The lease time and a second; the rest is for a busy machine.
-    assert!(killed_at.elapsed() < ttl + Duration::from_secs(4));
+    assert!(killed_at.elapsed() < ttl + Duration::from_secs(20));
     let notes = board.notes();
     let (cut_short, repeated) = (notes.first().expect("one"), notes.last().expect("another"));
     assert_eq!(cut_short.run.planned_at, due);
@@ -191,13 +191,17 @@ async fn a_leader_that_is_cut_off_stops_its_run_before_its_lease_ends() {
     let mut site = Site::redis().await;
     let board = Board::default();
     nobody_has_led(&site).await;
-    let worker = site.hire(vec![endless(&board, "a")], Site::options()).await;
+    let mut options = Site::options();
+    // Beside which the pauses of a busy machine are short.
+    options.lease_ttl = Duration::from_secs(15);
+    let lease_ttl = options.lease_ttl;
+    let worker = site.hire(vec![endless(&board, "a")], options).await;
     board.see(|notes| count(notes, "a") == 1).await;
     let server = site.server.as_mut().expect("a server");
     server.pause().expect("it is paused");
     let paused_at = Instant::now();
     board.see(|notes| notes.iter().all(|note| note.ended)).await;
-    assert!(paused_at.elapsed() <= Site::options().lease_ttl);
+    assert!(paused_at.elapsed() <= lease_ttl);
     assert!(
         board
             .notes()

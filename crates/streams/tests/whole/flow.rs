@@ -21,13 +21,13 @@ pub(crate) async fn events_come_in_the_order_of_their_partition(site: Site) {
     };
     let worker = site.start(processor(3, settings, seen.all()));
     site.drained(3).await;
-    let acknowledged = worker
-        .metrics
-        .snapshot()
-        .iter()
-        .map(|m| m.acknowledged)
-        .sum::<u64>();
-    assert_eq!(acknowledged, 2_100);
+    // The store may say so a moment before the worker has heard of it.
+    let acknowledged = async || {
+        let metrics = worker.metrics.snapshot();
+        metrics.iter().map(|m| m.acknowledged).sum::<u64>() == 2_100
+    };
+    let counted = poll_until(DEADLINE, acknowledged).await;
+    counted.expect("what is acknowledged is counted");
     worker.stop().await;
     let by_key = seen.by_key();
     assert_eq!(by_key.len(), 3);

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What a test waits for at most before it fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const APP: &str = "shop";
 pub(crate) const STREAM: &str = "notes";
 pub(crate) const NAME: &str = "reader";

@@ -16,7 +16,7 @@ const MASTERS: usize = 3;
 /// The slots of every Redis Cluster.
 const SLOTS: usize = 16_384;
 /// How long a node may be silent until the others think of a failover.
-const NODE_TIMEOUT_MS: &str = "1000";
+const NODE_TIMEOUT_MS: &str = "2000";
 /// The same for nodes that are to stay what they are, however busy the machine is.
 const PATIENT_NODE_TIMEOUT_MS: &str = "60000";
 /// How many ports are tried for a node's talk with the others.
@@ -102,14 +102,16 @@ impl RedisCluster {
         Ok(())
     }
 
-    /// Kills the master that has `key` (`SIGKILL`), and returns the port on which it listened.
-    /// Some two seconds later its replica takes over.
+    /// Kills the master that has `key` (`SIGKILL`), once a replica follows it, and returns the port
+    /// on which it listened. Some four seconds later its replica takes over.
     ///
     /// # Errors
     ///
-    /// [`Error::NotRunning`] if no node knows the master.
+    /// [`Error::NotRunning`] if no node knows the master, [`Error::NotReady`] if no replica follows
+    /// it in time.
     pub async fn kill_master_of(&mut self, key: &str) -> Result<u16, Error> {
         let master = self.master_of(key).await?;
+        self.until_followed(master).await?;
         let is_master = |node: &&mut Node| node.server.port() == master;
         let node = self.nodes.iter_mut().find(is_master);
         node.ok_or_else(not_running)?.server.kill().await?;
@@ -142,6 +144,24 @@ impl RedisCluster {
             }
         }
         Err(not_running())
+    }
+
+    /// Waits until a replica has what this master has, and goes on following it.
+    async fn until_followed(&self, master: u16) -> Result<(), Error> {
+        let end = Instant::now() + READY_WITHIN;
+        let is_following = format!("master_port:{master}\r\nmaster_link_status:up");
+        loop {
+            for node in &self.nodes {
+                let info = node.ask("INFO replication").await;
+                if info.is_ok_and(|texts| texts.concat().contains(&is_following)) {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= end {
+                return Err(not_ready("INFO replication", "no replica"));
+            }
+            sleep(PROBE_INTERVAL).await;
+        }
     }
 
     /// Kills the replica of the master that has `key` (`SIGKILL`), and returns the ports on which

@@ -17,8 +17,9 @@ use crate::{Error, program, spawner};
 const SERVICE: &str = "tidegate";
 /// How many Sentinels there are; two of them must agree that the master is gone.
 const SENTINELS: usize = 3;
-/// The end of a Sentinel's settings; how soon a silent master is taken for dead, in milliseconds.
-const SETTINGS: &str = "down-after-milliseconds tidegate 500
+/// The end of a Sentinel's settings: after how many milliseconds a silent master is taken for
+/// dead, which a busy machine must not make of a living one.
+const SETTINGS: &str = "down-after-milliseconds tidegate 2000
 sentinel failover-timeout tidegate 4000
 sentinel parallel-syncs tidegate 1
 ";
@@ -65,51 +66,62 @@ impl RedisSentinel {
         format!("redis+sentinel://{}/{SERVICE}", hosts.join(","))
     }
 
-    /// The port of the server that the Sentinels take for the master now.
+    /// The port of the server that all Sentinels take for the master now.
     ///
     /// # Errors
     ///
-    /// [`Error::NotRunning`] if they know none.
+    /// [`Error::NotRunning`] if they know none, or not the same one: during a failover one of them
+    /// knows the new master some seconds before the others.
     pub async fn master_port(&self) -> Result<u16, Error> {
         let question = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {SERVICE}");
+        let mut agreed = None;
         for sentinel in &self.sentinels {
             let address = dialogue::ask(sentinel.port(), &question).await;
-            let port = address.ok().and_then(|it| it.get(1)?.parse().ok());
-            if let Some(port) = port {
-                return Ok(port);
+            let port: Option<u16> = address.ok().and_then(|it| it.get(1)?.parse().ok());
+            match (port, agreed) {
+                (Some(port), None) => agreed = Some(port),
+                (Some(port), Some(other)) if port == other => {}
+                _ => return Err(not_running()),
             }
         }
-        Err(not_running())
+        agreed.ok_or_else(not_running)
     }
 
-    /// Kills the master (`SIGKILL`), and returns the port on which it listened. About two seconds
+    /// Kills the master (`SIGKILL`), and returns the port on which it listened. Some four seconds
     /// later the replica is the master.
+    ///
+    /// It waits before until the replica follows the master and every Sentinel knows so: otherwise
+    /// there would be nobody to take its place, or somebody without its data.
     ///
     /// # Errors
     ///
-    /// [`Error::NotRunning`] if the Sentinels know no master.
+    /// [`Error::NotReady`] if that is not so in time.
     pub async fn kill_master(&mut self) -> Result<u16, Error> {
-        let port = self.master_port().await?;
+        let port = self.until("a replica is ready", async || {
+            self.replaceable_master().await
+        });
+        let port = port.await?;
         self.server(port)?.kill().await?;
         Ok(port)
     }
 
-    /// Starts the server on `port` again, after it was killed and another one has taken its place:
-    /// it has no data, and follows the new master, as a Sentinel tells it after some ten seconds.
+    /// Starts the server on `port` again, after it was killed, once another one has taken its
+    /// place: it has no data, and follows the new master.
     ///
     /// # Errors
     ///
-    /// [`Error::NotRunning`] for an unknown port or while there is no other master; otherwise
-    /// whatever prevented the start.
+    /// [`Error::NotRunning`] for an unknown port, [`Error::NotReady`] if there is no other master
+    /// in time; otherwise whatever prevented the start.
     pub async fn restart(&mut self, port: u16) -> Result<(), Error> {
-        let master = self.master_port().await?;
-        if master == port {
-            return Err(not_running());
-        }
-        self.server(port)?.restart().await?;
-        let followed = dialogue::ask(port, &format!("REPLICAOF 127.0.0.1 {master}")).await;
-        followed.map_err(|_refusal| not_running())?;
-        Ok(())
+        let master = self.until("another master", async || {
+            let master = self.master_port().await.ok();
+            master.filter(|master| *master != port)
+        });
+        let master = master.await?;
+        // As a replica from the start: an empty master, for however short, would be found.
+        let server = self.server(port)?;
+        server.follow(master);
+        server.restart().await
     }
 
     fn server(&mut self, port: u16) -> Result<&mut RedisServer, Error> {
@@ -118,31 +130,79 @@ impl RedisSentinel {
         server.ok_or_else(not_running)
     }
 
+    /// Waits until the Sentinels know each other and the replica.
     async fn until_acquainted(&self) -> Result<(), Error> {
-        let end = Instant::now() + READY_WITHIN;
+        let acquainted = self.until("three Sentinels", async || {
+            for sentinel in &self.sentinels {
+                let told = told(sentinel, "MASTER").await;
+                let others = value(&told, "num-other-sentinels");
+                if others != Some("2") || value(&told, "num-slaves") != Some("1") {
+                    return None;
+                }
+            }
+            Some(())
+        });
+        acquainted.await
+    }
+
+    /// The master, if all Sentinels see it and its replica well, and the replica follows it.
+    async fn replaceable_master(&self) -> Option<u16> {
+        let master = self.master_port().await.ok()?;
         for sentinel in &self.sentinels {
-            loop {
-                let question = format!("SENTINEL MASTER {SERVICE}");
-                let told = dialogue::ask(sentinel.port(), &question)
-                    .await
-                    .unwrap_or_default();
-                if value(&told, "num-other-sentinels") == Some("2")
-                    && value(&told, "num-slaves") == Some("1")
-                {
-                    break;
-                }
-                if Instant::now() >= end {
-                    return Err(Error::NotReady {
-                        program: "redis-sentinel".to_owned(),
-                        within: READY_WITHIN,
-                        output: told.join(" "),
-                    });
-                }
-                sleep(PROBE_INTERVAL).await;
+            let (of_master, of_replica) = (
+                told(sentinel, "MASTER").await,
+                told(sentinel, "REPLICAS").await,
+            );
+            // Whatever is amiss, or under way, is a further flag.
+            if value(&of_master, "flags") != Some("master")
+                || value(&of_replica, "flags") != Some("slave")
+            {
+                return None;
             }
         }
-        Ok(())
+        let replica = self.servers.iter().find(|it| it.port() != master)?;
+        let info = dialogue::ask(replica.port(), "INFO replication").await;
+        let info = info.ok()?.concat();
+        let is_following = info.contains(&format!("master_port:{master}\r"))
+            && info.contains("master_link_status:up");
+        is_following.then_some(master)
     }
+
+    /// Asks until there is an answer.
+    async fn until<T>(
+        &self,
+        what: &str,
+        mut answer: impl AsyncFnMut() -> Option<T>,
+    ) -> Result<T, Error> {
+        let end = Instant::now() + READY_WITHIN;
+        loop {
+            if let Some(answer) = answer().await {
+                return Ok(answer);
+            }
+            if Instant::now() >= end {
+                let mut output = format!("missed: {what}");
+                for sentinel in &self.sentinels {
+                    for subject in ["MASTER", "REPLICAS"] {
+                        let told = told(sentinel, subject).await;
+                        output = format!("{output}\n{}", told.join(" "));
+                    }
+                }
+                return Err(Error::NotReady {
+                    program: "redis-sentinel".to_owned(),
+                    within: READY_WITHIN,
+                    output,
+                });
+            }
+            sleep(PROBE_INTERVAL).await;
+        }
+    }
+}
+
+/// What a Sentinel says of the master or of its replicas; nothing if it does not answer.
+async fn told(sentinel: &Server<Sentinel>, subject: &str) -> Vec<String> {
+    let question = format!("SENTINEL {subject} {SERVICE}");
+    let told = dialogue::ask(sentinel.port(), &question).await;
+    told.unwrap_or_default()
 }
 
 /// The value that follows a name in a flat list of both.

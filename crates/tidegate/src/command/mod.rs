@@ -8,7 +8,7 @@
 //! its [`console`], [`send`] sends records, [`stream`] shows the streams, [`mod@repartition`]
 //! changes their partitions, [`dead`] what was given up, [`processor`] moves the processors'
 //! positions and releases what
-//! they hold back.
+//! they hold back, and [`task`] deals with tasks.
 
 mod console;
 mod dead;
@@ -18,6 +18,7 @@ mod repartition;
 mod send;
 mod signals;
 mod stream;
+mod task;
 mod worker;
 
 use std::ffi::OsString;
@@ -67,7 +68,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run processors and schedules until SIGTERM or SIGINT; this is also what happens without a
+    /// Run processors, tasks and schedules until SIGTERM or SIGINT; this is also what happens without a
     /// command.
     Worker(worker::WorkerArgs),
     /// Send one record.
@@ -81,6 +82,9 @@ enum Command {
     /// Look at the streams.
     #[command(subcommand)]
     Stream(stream::StreamCommand),
+    /// Enqueue tasks, look at them, and deal with those that are dead.
+    #[command(subcommand)]
+    Task(task::TaskCommand),
 }
 
 /// Runs the command that the arguments name; says what goes wrong.
@@ -131,9 +135,20 @@ async fn perform(
 ) -> Result<(), Error> {
     app.check()?;
     let Arguments { global, command } = arguments;
-    let store = app.connect(global.store_url.as_deref()).await?;
+    let url = global.store_url.as_deref();
+    if let Some(Command::Task(command)) = command {
+        let client = app.tasks.client(app.connect_tasks(url).await?, &app.name)?;
+        return task::run(&app, &client, command, global.json).await;
+    }
+    let store = app.connect(url).await?;
     match command.unwrap_or(Command::Worker(worker::WorkerArgs::default())) {
-        Command::Worker(args) => worker::run(app, store, &args, shutdown).await,
+        Command::Worker(args) => {
+            let tasks = match app.tasks.is_empty() {
+                true => None,
+                false => Some(app.connect_tasks(url).await?),
+            };
+            worker::run(app, store, tasks, &args, shutdown).await
+        }
         Command::Send(args) => send::send(&app, store, &args, global.json).await,
         Command::SendMany(args) => {
             send::send_many(&app, store, &args, global.json, &shutdown).await
@@ -142,6 +157,8 @@ async fn perform(
         Command::Stream(command) => {
             stream::run(&app, store, &command, global.json, &shutdown).await
         }
+        // It needs no connection for streams, and has had its turn.
+        Command::Task(_) => Ok(()),
     }
 }
 

@@ -1,17 +1,20 @@
-//! `worker`: runs the processors and the schedules.
+//! `worker`: runs the processors, the tasks and the schedules.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tidegate_store::task::TaskStore;
 use tidegate_store::{Store, StreamName};
 use tidegate_streams::schedule::{self, Scheduler};
 use tidegate_streams::{Processor, StateMap, Worker};
+use tidegate_tasks::TaskClient;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::console;
+use crate::tasks_of_app::Outbox;
 use crate::{App, Error};
 
 /// How long the runs of schedules have to end at a shutdown.
@@ -23,6 +26,7 @@ const SCHEDULE_GRACE: Duration = Duration::from_secs(10);
 Examples:
   shop worker
   shop worker --processors settle,notify
+  shop worker --queues webhooks,mail --concurrency 50
   shop worker --static-name $HOSTNAME
   shop worker --store redis://127.0.0.1:6379
   shop worker --listen 127.0.0.1:9000      GET /health, /health/ready, /metrics
@@ -32,6 +36,14 @@ pub(super) struct WorkerArgs {
     /// Only these processors; schedules are run by every worker.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     processors: Vec<String>,
+
+    /// Only tasks of these queues; all queues of the application's tasks unless given.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    queues: Vec<String>,
+
+    /// How many tasks run at once.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
 
     /// Tell over HTTP how it goes: health, readiness and metrics.
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -47,12 +59,14 @@ pub(super) struct WorkerArgs {
 pub(super) async fn run(
     mut app: App,
     store: Arc<dyn Store>,
+    task_store: Option<Arc<dyn TaskStore>>,
     args: &WorkerArgs,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     check_names(&app, &args.processors)?;
     let state = Arc::new(std::mem::take(&mut app.state));
     let processors = prepare(&mut app, &args.processors, &state)?;
+    let tasks = TaskWork::prepare(&mut app, task_store, args, &state)?;
     let App {
         name,
         schedules,
@@ -100,6 +114,7 @@ pub(super) async fn run(
         let ends = tokio::join!(
             until_failure(worker.run(stop.clone()), &stop),
             until_failure(scheduler.run(stop.clone()), &stop),
+            until_failure(tasks.run(stop.clone()), &stop),
             stop.cancelled(),
         );
         ended.cancel();
@@ -111,16 +126,86 @@ pub(super) async fn run(
             console.run(ended.clone()).await;
         }
     };
-    let ((worked, scheduled, ()), ()) = tokio::join!(work, telling);
+    let ((worked, scheduled, tasks_done, ()), ()) = tokio::join!(work, telling);
     worked?;
     scheduled?;
-    Ok(())
+    tasks_done
 }
 
-async fn until_failure(
-    work: impl Future<Output = tidegate_streams::Result<()>>,
+/// The part of a worker that runs tasks.
+struct TaskWork {
+    worker: Option<tidegate_tasks::Worker>,
+    outboxes: Vec<(Outbox, TaskClient)>,
+}
+
+impl TaskWork {
+    fn prepare(
+        app: &mut App,
+        store: Option<Arc<dyn TaskStore>>,
+        args: &WorkerArgs,
+        state: &Arc<StateMap>,
+    ) -> Result<Self, Error> {
+        let tasks = std::mem::take(&mut app.tasks);
+        let Some(store) = store else {
+            return Ok(Self {
+                worker: None,
+                outboxes: Vec::new(),
+            });
+        };
+        let client = tasks.client(store, &app.name)?;
+        let mut options = tasks.options;
+        if !args.queues.is_empty() {
+            options.queues.clone_from(&args.queues);
+        }
+        if let Some(concurrency) = args.concurrency {
+            options.concurrency = concurrency;
+        }
+        let known: Vec<&str> = tasks
+            .registered
+            .iter()
+            .map(|it| it.options().queue)
+            .collect();
+        if let Some(unknown) = args.queues.iter().find(|it| !known.contains(&it.as_str())) {
+            // Tasks may be enqueued on another queue than the declared one.
+            warn!(
+                queue = unknown,
+                "no task of the application declares this queue"
+            );
+        }
+        let outboxes = tasks.outboxes.into_iter();
+        let outboxes = outboxes.map(|outbox| (outbox, client.clone())).collect();
+        let state = Arc::clone(state);
+        let worker = match tasks.registered.is_empty() {
+            true => None,
+            false => Some(tidegate_tasks::Worker::new(
+                client,
+                tasks.registered,
+                state,
+                options,
+            )?),
+        };
+        Ok(Self { worker, outboxes })
+    }
+
+    async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let relays = self.outboxes.into_iter();
+        let relays = relays.map(|(outbox, client)| outbox.relay(client, stop.clone()));
+        let relays = futures::future::join_all(relays);
+        let work = async {
+            match self.worker {
+                Some(worker) => Ok(worker.run(stop.clone()).await?),
+                None => Ok(()),
+            }
+        };
+        let (worked, relayed) = tokio::join!(Box::pin(work), relays);
+        relayed.into_iter().fold(worked, Result::and)
+    }
+}
+
+async fn until_failure<E>(
+    work: impl Future<Output = Result<(), E>>,
     stop: &CancellationToken,
-) -> tidegate_streams::Result<()> {
+) -> Result<(), E> {
     let ended = work.await;
     if ended.is_err() {
         stop.cancel();
