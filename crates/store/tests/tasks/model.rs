@@ -18,8 +18,8 @@ use tidegate_store::task::{
 use crate::site::{LONG, Site, failure, label, task};
 
 /// How many sequences are tried, and the most steps of one.
-const SEQUENCES: u32 = 40;
-const STEPS_MAX: usize = 60;
+const SEQUENCES: u32 = 60;
+const STEPS_MAX: usize = 80;
 const WORKERS: usize = 3;
 
 /// One thing that is asked. Numbers choose among what is there.
@@ -51,7 +51,8 @@ struct Choice {
 }
 
 fn choice() -> impl Strategy<Value = Choice> {
-    let features = (0..3_usize, 0..5_usize, 0..5_usize, 0..4_usize, 0..6_usize);
+    let priority = prop_oneof![1 => Just(0), 6 => Just(1), 1 => Just(2)];
+    let features = (priority, 0..5_usize, 0..5_usize, 0..2_usize, 0..9_usize);
     let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
     let any = (features, flags).prop_map(|(features, (is_delayed, is_parked))| Choice {
         priority: features.0,
@@ -75,16 +76,17 @@ fn choice() -> impl Strategy<Value = Choice> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let rarely = prop::bool::weighted(0.25);
     prop_oneof![
-        6 => vec(choice(), 1..5).prop_map(Step::Enqueue),
-        1 => any::<usize>().prop_map(Step::EnqueueAgain),
-        6 => (0..WORKERS, 1..5_usize, 0..4_usize).prop_map(|(w, max, l)| Step::Take(w, max, l)),
-        8 => (any::<usize>(), 0..9_usize).prop_map(|(which, how)| Step::Finish(which, how)),
-        2 => vec(any::<usize>(), 1..3).prop_map(Step::Cancel),
-        1 => any::<usize>().prop_map(Step::MakeDue),
-        2 => (any::<usize>(), 0..4_usize).prop_map(|(which, how)| Step::Resolve(which, how)),
-        1 => (0..WORKERS).prop_map(Step::Die),
-        1 => any::<bool>().prop_map(Step::Pause),
+        12 => vec(choice(), 1..5).prop_map(Step::Enqueue),
+        2 => any::<usize>().prop_map(Step::EnqueueAgain),
+        12 => (0..WORKERS, 1..5_usize, 0..4_usize).prop_map(|(w, max, l)| Step::Take(w, max, l)),
+        16 => (any::<usize>(), 0..9_usize).prop_map(|(which, how)| Step::Finish(which, how)),
+        3 => vec(any::<usize>(), 1..3).prop_map(Step::Cancel),
+        2 => any::<usize>().prop_map(Step::MakeDue),
+        4 => (any::<usize>(), 0..4_usize).prop_map(|(which, how)| Step::Resolve(which, how)),
+        2 => (0..WORKERS).prop_map(Step::Die),
+        1 => rarely.prop_map(Step::Pause),
         1 => Just(Step::Purge),
         1 => Just(Step::DiscardDead),
     ]
@@ -222,7 +224,7 @@ fn view_without_times(view: &TaskView) -> TaskView {
 fn limits_of(which: usize) -> Limits {
     Limits {
         running_max: (which == 1).then_some(3),
-        running_per_key_max: (which == 2).then_some(1),
+        running_per_key_max: (which > 1).then_some(1),
         ..Limits::default()
     }
 }
