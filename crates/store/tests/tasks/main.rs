@@ -9,8 +9,10 @@ mod enqueue;
 mod finish;
 mod group;
 mod limits;
+mod model;
 mod operate;
 mod order;
+mod outage;
 mod schedule;
 mod site;
 mod unique;
@@ -159,6 +161,7 @@ conformance! {
         what_is_left_behind_wakes_the_next,
         a_sooner_delayed_task_wakes_a_sleeper,
         the_end_of_a_pause_wakes_a_sleeper,
+        sleepers_sleep_on_a_paused_queue,
         one_of_several_queues_is_named,
     ];
 }

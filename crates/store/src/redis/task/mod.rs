@@ -77,7 +77,13 @@ impl RedisStore {
     ) -> Result<Result<Reply, Failure>> {
         let script = script(self.task_scripts().await?);
         let key = self.keys.queue(queue);
-        let arguments = |command: CommandBuilder| arguments(command.arg(1).key(key.as_str()));
+        // While a Cluster hands a slot over, a node runs what it is asked for if it has no key of
+        // it. The first name is nobody's and the second one is there, so that the answer is
+        // `TRYAGAIN` until all keys have arrived.
+        let counts = format!("{key}.counts");
+        let arguments = |command: CommandBuilder| {
+            arguments(command.arg(2).key(key.as_str()).key(counts.as_str()))
+        };
         Ok(self.server.run(script, arguments).await)
     }
 

@@ -45,6 +45,7 @@ impl<M: Map> Machine<'_, M> {
             return Ok(None);
         }
         if self.is_there(&key(About::Paused))? {
+            self.map.remove(&key(About::Wake))?;
             return Ok(Some(Take::default()));
         }
         let wanted = max.min(TAKE_TASKS_MAX);
