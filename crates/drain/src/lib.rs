@@ -29,7 +29,7 @@
 //!   watch, [`metrics`] counts, `notices` tells the log which entries are held,
 //! * [`tenants`] runs a worker for each tenant,
 //! * [`execute`] is one operation at once, without a stream,
-//! * [`preview`], [`status`], [`audit`] and [`revive`] are for people: a look ahead, sums and proofs,
+//! * [`preview`], [`diff`], [`status`], [`audit`] and [`revive`] are for people: a look ahead, sums and proofs,
 //!   a look at the rows themselves, second tries.
 
 pub mod apply;
@@ -39,6 +39,7 @@ mod catalogs;
 pub mod cells;
 pub mod change;
 pub mod dead_letter;
+pub mod diff;
 pub mod envelope;
 mod error;
 pub mod execute;

@@ -137,6 +137,24 @@ pub enum Misdeclared {
     /// Two actors have one name.
     #[error("two actors are called {0:?}")]
     TwoOfAName(String),
+    /// A task asks for what can't be said on Dramatiq's queues.
+    #[error(
+        "the task {task:?} has {what}, which Dramatiq's queues can't keep: leave it out, or run the task on a store"
+    )]
+    Unsayable {
+        /// The task.
+        task: String,
+        /// What it asks for.
+        what: &'static str,
+    },
+    /// A task's queue, or what its function asks of the application.
+    #[error("the task {task:?}: {reason}")]
+    Unusable {
+        /// The task.
+        task: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 /// The actors of a worker, and where those of others are.

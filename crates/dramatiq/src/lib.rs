@@ -11,7 +11,8 @@
 //!
 //! * [`json`] is JSON as Python writes it, [`options`] and [`message`] are what a message is made of,
 //! * [`client`] sends,
-//! * [`actor`] is what a message asks for, [`arguments`] binds what it brings,
+//! * [`actor`] is what a message asks for, [`arguments`] binds what it brings, [`task`] makes an actor of
+//!   a task's function,
 //! * [`worker`] takes messages and calls actors,
 //! * [`failure`] is what may come of it, [`retry`] decides whether again, [`outcome`] what follows,
 //! * [`results`] are kept.
@@ -29,9 +30,10 @@ pub mod options;
 mod outcome;
 pub mod results;
 mod retry;
+pub mod task;
 pub mod worker;
 
-pub use actor::{Actor, ActorOptions, Actors};
+pub use actor::{Actor, ActorOptions, Actors, Misdeclared};
 pub use client::Client;
 pub use error::{Error, Result};
 pub use failure::{Again, Failure};

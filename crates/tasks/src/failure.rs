@@ -82,7 +82,8 @@ impl StdError for Failure {
 }
 
 /// The advice of the first [`Failure`] in the chain of an error's causes.
-pub(crate) fn advice_of(error: &(dyn StdError + 'static)) -> Advice {
+#[must_use]
+pub fn advice_of(error: &(dyn StdError + 'static)) -> Advice {
     let mut cause = Some(error);
     while let Some(one) = cause {
         if let Some(failure) = one.downcast_ref::<Failure>() {

@@ -13,8 +13,8 @@ use crate::shell::{root, run as run_command};
 /// Where the bench looks for them, below the project's root.
 const FOLDER: &str = "target/node";
 
-/// What is installed, by name and version.
-const PACKAGE: (&str, &str) = ("bullmq", "6.7.0");
+/// What is installed, by name and version: the peer, and the client that it uses.
+const PACKAGES: [(&str, &str); 2] = [("bullmq", "6.7.0"), ("ioredis", "6.0.0")];
 
 /// What installs it, and what runs it.
 const NEEDS: [Need; 2] = [
@@ -55,27 +55,24 @@ pub(super) fn make() -> Result<(), Error> {
 }
 
 fn is_here() -> bool {
-    let (name, version) = PACKAGE;
-    let description = folder()
-        .join("node_modules")
-        .join(name)
-        .join("package.json");
-    let stated = format!("\"version\": \"{version}\"");
-    fs::read_to_string(description).is_ok_and(|text| text.contains(&stated))
-        && missing_from(&NEEDS[..1], &program_folders()).is_empty()
+    let modules = folder().join("node_modules");
+    let is_installed = |(name, version): &(&str, &str)| {
+        let stated = format!("\"version\": \"{version}\"");
+        let description = fs::read_to_string(modules.join(name).join("package.json"));
+        description.is_ok_and(|text| text.contains(&stated))
+    };
+    PACKAGES.iter().all(is_installed) && missing_from(&NEEDS[..1], &program_folders()).is_empty()
 }
 
 fn npm_words() -> Vec<String> {
-    let (name, version) = PACKAGE;
     let folder = folder().display().to_string();
-    let package = format!("{name}@{version}");
     let start = ["npm", "install", "--prefix", &folder];
-    let options = ["--no-audit", "--no-fund", "--loglevel=error", &package];
-    start
-        .into_iter()
-        .chain(options)
-        .map(str::to_owned)
-        .collect()
+    let options = ["--no-audit", "--no-fund", "--loglevel=error"];
+    let words = start.into_iter().chain(options).map(str::to_owned);
+    let packages = PACKAGES
+        .iter()
+        .map(|(name, version)| format!("{name}@{version}"));
+    words.chain(packages).collect()
 }
 
 fn folder() -> PathBuf {
@@ -87,9 +84,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_package_is_asked_for_by_its_version() {
+    fn each_package_is_asked_for_by_its_version() {
         let words = npm_words().join(" ");
-        assert!(words.ends_with("bullmq@6.7.0"), "{words}");
+        for (name, version) in PACKAGES {
+            assert!(words.contains(&format!("{name}@{version}")), "{words}");
+        }
         assert!(words.contains("target/node"), "{words}");
     }
 }

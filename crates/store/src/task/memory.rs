@@ -190,6 +190,10 @@ impl TaskStore for MemoryTaskStore {
         self.run(queue, |it| it.recover(lost_max))
     }
 
+    async fn take_back(&self, queue: &QueueName, worker: WorkerId, known: Fence) -> Result<u64> {
+        self.run(queue, |it| it.take_back(worker, known))
+    }
+
     async fn result(&self, queue: &QueueName, id: TaskId) -> Result<Option<Bytes>> {
         self.run(queue, |it| it.result(id))
     }

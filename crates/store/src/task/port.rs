@@ -27,7 +27,8 @@ use crate::lease::WorkerId;
 /// changed. A call that fails with [`Error::Unavailable`](crate::Error) may or may not have taken
 /// effect. Each one but [`take`](TaskStore::take) can simply be repeated, an
 /// [`enqueue`](TaskStore::enqueue) as far as [`NewTask::id`] says. Tasks of a take whose answer was
-/// lost are recovered when the worker has [left](TaskStore::leave) or is dead.
+/// lost are [taken back](TaskStore::take_back), or recovered when the worker has
+/// [left](TaskStore::leave) or is dead.
 #[async_trait]
 pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     /// Enqueues tasks, and returns one answer for each, in their order. Each one is enqueued as a
@@ -102,6 +103,12 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     /// it was enqueued with [`OnLost::Park`](super::OnLost); or cancelled, where someone wanted it.
     /// Each is returned to one caller only.
     async fn recover(&self, queue: &QueueName, lost_max: u32) -> Result<Vec<(TaskId, State)>>;
+
+    /// Makes ready again what the worker was given after the attempt with the fence `known`, and
+    /// returns how many tasks that were; their attempts don't count. For a worker that got no
+    /// answer to a [`take`](TaskStore::take): it knows the largest fence that it was told of. It must
+    /// not take from the queue at the same time.
+    async fn take_back(&self, queue: &QueueName, worker: WorkerId, known: Fence) -> Result<u64>;
 
     /// The result that was kept for a task, until its lifetime is over.
     async fn result(&self, queue: &QueueName, id: TaskId) -> Result<Option<Bytes>>;

@@ -120,6 +120,7 @@ conformance! {
         a_task_that_kills_workers_dies_in_the_end,
         a_task_that_must_not_be_repeated_blindly_is_parked,
         a_worker_that_left_is_recovered,
+        what_a_worker_was_given_without_an_answer_is_taken_back,
         a_recovered_task_is_told_to_one_caller,
         a_cancel_of_a_lost_task_is_kept,
     ];

@@ -30,7 +30,7 @@ def timed(sent):
     latencies.append((time.time() - sent) * 1000)
 
 
-def single(count):
+def single(count, *_):
     started = time.perf_counter()
     for n in range(count):
         noop.send(n)
@@ -40,7 +40,8 @@ def single(count):
 def process(count, processes, threads):
     environment = dict(os.environ, BENCH_PORT=PORT, PYTHONPATH=os.path.dirname(os.path.abspath(__file__)))
     command = [sys.executable, "-m", "dramatiq", "dramatiq_peer", "--processes", processes, "--threads", threads]
-    workers = subprocess.Popen(command, env=environment, stdout=2)
+    log = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "log"), "w+")
+    workers = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     first = None
     try:
         while True:
@@ -52,7 +53,8 @@ def process(count, processes, threads):
                 # What was done before the first look is not in the time, so not in the count.
                 return {"seconds": (now - first[0]) * count / first[1]}
             if workers.poll() is not None:
-                raise SystemExit("the workers have ended")
+                log.seek(0)
+                raise SystemExit("the workers have ended:\n" + log.read())
             time.sleep(0.01)
     finally:
         workers.send_signal(signal.SIGTERM)

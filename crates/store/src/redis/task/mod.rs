@@ -163,6 +163,10 @@ impl TaskStore for RedisStore {
         take::recover(self, queue, lost_max).await
     }
 
+    async fn take_back(&self, queue: &QueueName, worker: WorkerId, known: Fence) -> Result<u64> {
+        take::take_back(self, queue, worker, known).await
+    }
+
     async fn result(&self, queue: &QueueName, id: TaskId) -> Result<Option<Bytes>> {
         let key = format!("{}.result.{id}", self.keys.queue(queue));
         self.server.call(cmd("GET").key(key)).await?.optional_text()

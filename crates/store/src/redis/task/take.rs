@@ -149,3 +149,16 @@ pub(super) async fn recover(
         }
     }
 }
+
+/// See [`TaskStore::take_back`](crate::task::TaskStore::take_back).
+pub(super) async fn take_back(
+    store: &RedisStore,
+    queue: &QueueName,
+    worker: WorkerId,
+    known: Fence,
+) -> Result<u64> {
+    let arguments =
+        |command: rustis::resp::CommandBuilder| command.arg(worker.to_string()).arg(known.0);
+    let reply = store.run_task_script(|it| &it.take_back, queue, arguments);
+    reply.await??.number()
+}

@@ -167,6 +167,11 @@ impl TaskStore for SqliteStore {
         self.transit(queue, move |it| it.recover(lost_max)).await
     }
 
+    async fn take_back(&self, queue: &QueueName, worker: WorkerId, known: Fence) -> Result<u64> {
+        self.transit(queue, move |it| it.take_back(worker, known))
+            .await
+    }
+
     async fn result(&self, queue: &QueueName, id: TaskId) -> Result<Option<Bytes>> {
         self.look_at(queue, move |it| it.result(id)).await
     }

@@ -125,6 +125,23 @@ impl<M: Map> Machine<'_, M> {
         Ok(recovered)
     }
 
+    /// See [`TaskStore::take_back`](crate::task::TaskStore::take_back).
+    pub(crate) fn take_back(&mut self, worker: WorkerId, known: Fence) -> Result<u64> {
+        let mut back = 0;
+        for held in self.running()? {
+            let is_unknown = |(holder, fence)| holder == worker && fence > known;
+            if held.holder.is_some_and(is_unknown) {
+                self.settle(held, End::Returned)?;
+                back += 1;
+            }
+        }
+        if back > 0 {
+            self.end_starving()?;
+            self.wake()?;
+        }
+        Ok(back)
+    }
+
     /// The result that is kept for a task.
     pub(crate) fn result(&self, id: TaskId) -> Result<Option<Bytes>> {
         let kept = self.get_until(&key(About::Kept).id(id))?;
