@@ -105,3 +105,41 @@ async fn no_task_is_lost_while_the_slot_of_its_queue_is_handed_over() {
     let counts = desk.counts().await;
     assert_eq!((counts.enqueued, counts.done, counts.held), (120, 120, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_adds_up_after_a_failover_and_its_fences_grow() {
+    let mut master = RedisServer::start().await.unwrap();
+    let replica = RedisServer::builder().replica_of(master.port());
+    let mut replica = replica.start().await.unwrap();
+    let before = desk(&master.url()).await;
+    before.enqueue(tasks(0..200)).await;
+    let held = before.take(50).await;
+    for it in held.iter().take(20) {
+        before.done(it).await;
+    }
+    let url = StoreUrl::parse(&replica.url()).unwrap();
+    let copy = connect_tasks(&url).await.unwrap();
+    eventually("the replica has it all", || async {
+        let status = copy.status(&queue()).await.ok()?;
+        (status.counts == before.counts().await).then_some(())
+    })
+    .await;
+    // Of what is sent now, the replica has a part.
+    let q = queue();
+    let sending = before.store.enqueue(&q, tasks(200..5_000));
+    let (_results, killed) = tokio::join!(sending, master.kill());
+    killed.unwrap();
+    replica.promote().await.unwrap();
+
+    let after = desk(&replica.url()).await;
+    let counts = after.counts().await;
+    assert!(counts.enqueued >= 200, "{counts:?}");
+    assert_eq!((counts.done, counts.running), (20, 30));
+    let last = held.iter().map(|it| it.fence).max().unwrap();
+    assert!(after.take_one().await.fence > last);
+    // What was in hand is so still, and ends under its own fence.
+    for it in held.iter().skip(20) {
+        after.done(it).await;
+    }
+    assert_eq!(after.counts().await.done, 50);
+}
