@@ -80,14 +80,18 @@ impl FromStr for EntryId {
     }
 }
 
+/// As many digits as any number of them fits in.
+const SURE_DIGITS: usize = 19;
+
 fn parse_decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    digits.iter().try_fold(0_u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
+    if digits.len() > SURE_DIGITS {
+        return std::str::from_utf8(digits).ok()?.parse().ok();
+    }
+    let add = |number: u64, digit: &u8| number.wrapping_mul(10) + u64::from(digit - b'0');
+    Some(digits.iter().fold(0, add))
 }
 
 /// A field's name and value. Both are bytes: a producer in another language may send anything.
@@ -176,6 +180,8 @@ mod tests {
     #[test]
     fn what_is_no_id_is_refused() {
         assert_eq!("7".parse::<EntryId>().unwrap(), EntryId::new(7, 0));
+        let most = EntryId::new(u64::MAX, u64::MAX);
+        assert_eq!(most.to_string().parse::<EntryId>().unwrap(), most);
         let too_large = "18446744073709551616-0";
         for text in ["", "-", "7-", "-7", "7-1-2", "+7-1", " 7", "a-1", too_large] {
             let refused = text.parse::<EntryId>();

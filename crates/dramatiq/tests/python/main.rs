@@ -16,6 +16,7 @@ mod deaths;
 mod mixed;
 mod ours;
 mod site;
+mod tasks;
 mod theirs;
 
 /// The body of the processes that the other tests start: without its server it has nothing to do.

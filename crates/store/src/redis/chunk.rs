@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustis::client::Client;
 use rustis::resp::{CommandBuilder, cmd};
 use serde::de::{Deserialize, Deserializer, Unexpected, Visitor};
 
@@ -17,6 +18,7 @@ use super::failure::Failure;
 use super::keys::Keys;
 use super::script::Script;
 use super::server::{Raw, Server};
+use super::together::send_groups;
 use crate::Error;
 use crate::append::{AppendOptions, Appended, Bound};
 use crate::entry::{EntryId, NewEntry};
@@ -59,6 +61,25 @@ pub(super) async fn append(
         return Err(other_number());
     }
     Ok(ids.into_iter().map(|Id(id)| id).collect())
+}
+
+/// Appends a chunk to each of several partitions in one write, and answers for each of them.
+///
+/// # Errors
+/// What concerns all of them.
+pub(super) async fn append_several(
+    client: &Client,
+    chunks: &[(&str, &[Placed<'_>])],
+    bound: Bound,
+) -> Result<Vec<Result<Vec<EntryId>, Failure>>, Failure> {
+    let commands = |(key, chunk): &(&str, &[Placed<'_>])| {
+        let commands = chunk.iter().map(|(_, entry)| add(key, entry, bound));
+        commands.collect()
+    };
+    let groups = chunks.iter().map(commands).collect();
+    let answers: Vec<Result<Vec<Id>, Failure>> = send_groups(client, groups).await?;
+    let ids = |ids: Vec<Id>| ids.into_iter().map(|Id(id)| id).collect();
+    Ok(answers.into_iter().map(|answer| answer.map(ids)).collect())
 }
 
 /// An id, read where it stands in the reply.
@@ -196,7 +217,7 @@ fn text(bytes: &Bytes) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|source| Error::Corrupt(format!("{source}")))
 }
 
-fn other_number() -> Error {
+pub(super) fn other_number() -> Error {
     Error::Corrupt("the server appended another number of entries".into())
 }
 

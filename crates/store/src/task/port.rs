@@ -168,7 +168,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     async fn status(&self, queue: &QueueName) -> Result<QueueStatus>;
 
     /// The tasks of one state: scheduled ones by their time, ready ones as they would be taken
-    /// (tenants one after the other), dead and unknown ones by their time, others by id. A list
+    /// (tenants one after the other), dead and unknown ones by their time, others by id (where
+    /// there are very many, in no order). A list
     /// that changes meanwhile may show a task twice or not at all. Of a state in which a queue
     /// holds no tasks there are none.
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Vec<TaskView>>;

@@ -98,10 +98,16 @@ impl RedisStore {
         if known().contains(queue) {
             return Ok(());
         }
+        self.list_queue(queue).await?;
+        known().insert(queue.clone());
+        Ok(())
+    }
+
+    /// Enters a queue into the list of its app's, also where a server has lost its memory.
+    async fn list_queue(&self, queue: &QueueName) -> Result<()> {
         let list = self.keys.queues(queue.app());
         let command = cmd("SADD").key(list).arg(queue.name());
         self.server.call(command).await?.number()?;
-        known().insert(queue.clone());
         Ok(())
     }
 }

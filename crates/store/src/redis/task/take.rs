@@ -102,7 +102,7 @@ pub(super) async fn beat(
     worker: WorkerId,
     ttl: Duration,
 ) -> Result<Beat> {
-    store.know_queue(queue).await?;
+    store.list_queue(queue).await?;
     let arguments =
         |command: rustis::resp::CommandBuilder| command.arg(worker.to_string()).arg(ttl_ms(ttl));
     let reply = store.run_task_script(|it| &it.beat, queue, arguments);
