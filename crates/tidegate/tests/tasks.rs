@@ -82,6 +82,20 @@ async fn works_off_a_day(shop: Shop) {
         queues.iter().all(|queue| queue["balanced"] == true),
         "{queues:?}"
     );
+    let schedules = shop.lines(&["task", "schedule", "list", "--json"]);
+    assert_eq!(
+        (schedules.len(), &schedules[0]["name"]),
+        (1, &"report".into())
+    );
+    assert_eq!(schedules[0]["times"]["every_ms"], 2_000);
+    for (command, paused) in [("pause", true), ("resume", false)] {
+        shop.lines(&["task", "schedule", command, "report", "--json"]);
+        let schedules = shop.lines(&["task", "schedule", "list", "--json"]);
+        assert_eq!(schedules[0]["paused"], paused);
+    }
+    shop.lines(&["task", "schedule", "run", "report", "--json"]);
+    let ready = shop.lines(&["task", "list", "reports", "--state", "ready", "--json"]);
+    assert_eq!((ready.len(), &ready[0]["task"]), (1, &"report".into()));
     let webhooks = queues.iter().find(|queue| queue["queue"] == "webhooks");
     assert_eq!(webhooks.expect("a queue")["done"], 11);
 }
