@@ -117,7 +117,7 @@ impl Run {
 /// # Errors
 /// Whatever kept the run from its end.
 pub(crate) async fn run_one(run: &Run) -> Result<String> {
-    subprocess::perform(run.perform()).await
+    Box::pin(subprocess::perform(run.perform())).await
 }
 
 #[cfg(test)]
