@@ -174,7 +174,8 @@ impl Site {
     /// Starts a worker with one processor.
     pub(crate) fn start(&self, processor: Processor) -> Running {
         let options = Options {
-            lease_ttl: Duration::from_millis(800),
+            // Not so short that a busy machine loses one: then events come again.
+            lease_ttl: Duration::from_secs(10),
             ..Options::default()
         };
         self.start_with(processor, options)
