@@ -68,7 +68,11 @@ async fn a_diff_tells_what_would_change_and_changes_nothing() {
     assert_eq!(values[1], (&text("2.00"), &Some(text("3.00"))));
     assert_eq!(values[4], (&None, &Some(text("glad"))));
     assert_eq!(values[2], (&None, &None));
-    assert_eq!(third.columns[1].new, Some(text("8.00")), "the last one counts");
+    assert_eq!(
+        third.columns[1].new,
+        Some(text("8.00")),
+        "the last one counts"
+    );
     assert_eq!(
         target.rows("SELECT t::text FROM t ORDER BY id").await,
         before
