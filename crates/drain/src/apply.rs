@@ -192,7 +192,7 @@ async fn commit(
 /// Tries held entries again, in order, with everything that is parked behind them.
 ///
 /// # Errors
-/// The sink's errors; then `held` is worthless.
+/// Those of [`apply_entries`] about the catalog, and the sink's; then `held` is worthless.
 pub async fn replay(
     context: &Context<'_>,
     transaction: &mut dyn SinkTransaction,
@@ -207,6 +207,12 @@ pub async fn replay(
         let since_ms = work.take_back(envelope.id);
         work.decode(envelope, &mut units, since_ms);
     }
+    if work.names_unknown() && !context.is_catalog_fresh {
+        return Err(Error::CatalogStale);
+    }
     work.write(transaction, &units).await?;
+    if !context.is_catalog_fresh {
+        work.require_catalog()?;
+    }
     work.finish(transaction).await
 }

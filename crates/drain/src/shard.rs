@@ -34,7 +34,7 @@ use crate::options::Options;
 use crate::outage::{Backoff, Outage};
 use crate::pace::BatchSize;
 use crate::retries::{Kind, Retries};
-use crate::sink::{Claim, Sink};
+use crate::sink::{Claim, Sink, in_time};
 use crate::states::States;
 use crate::stepback;
 use crate::stopwatch::Stopwatch;
@@ -177,7 +177,8 @@ impl Shard<'_> {
                 options,
                 ..
             } = self.shared;
-            catalogs.latest(options.catalog(&**sink)).await?
+            let read = in_time(&**sink, options.catalog(&**sink));
+            catalogs.latest(read).await?
         };
         let mut ahead = Vec::new();
         let mut unacknowledged = Some(claim.position).filter(|id| *id != EntryId::ZERO);
@@ -264,7 +265,11 @@ impl Shard<'_> {
             )
         };
         let (settled, next, acknowledged) = turn.work(work).await;
-        let settled = settled?;
+        let settled = settled.inspect_err(|_| {
+            // After one that took too long fewer are tried.
+            let took = stopwatch.took();
+            self.size.learn(ids.len(), took, Duration::ZERO);
+        })?;
         if settled.dead > 0 && self.reread_at == Some(self.position) {
             self.shared.catalogs.was_in_vain();
         }
@@ -288,7 +293,8 @@ impl Shard<'_> {
             .await?;
         let lag = lag.first().copied().unwrap_or_default();
         let preceding = lag.appended.saturating_sub(lag.held);
-        let mut claim = sink.claim(shard, self.lease.epoch, preceding).await?;
+        let claim = sink.claim(shard, self.lease.epoch, preceding);
+        let mut claim = in_time(&**sink, claim).await?;
         claim.held.wake_orphans();
         let found = (claim.position, lag);
         let step_back = stepback::mend(&**store, &**sink, options, &self.lease, found).await?;
@@ -362,7 +368,8 @@ impl Shard<'_> {
         let context = self.context(catalog, &on_step, &on_held);
         let sink = &*self.shared.sink;
         let locked: Vec<TableKey> = claim.held.locks().locked().cloned().collect();
-        let settled = apply_entries(&context, sink, self.lease.epoch, claim, batch).await?;
+        let applied = apply_entries(&context, sink, self.lease.epoch, claim, batch);
+        let settled = in_time(sink, applied).await?;
         notices.log(&self.lease.partition);
         notices::tell_locks(&self.lease.partition, &locked, claim.held.locks());
         Ok(settled)
@@ -385,7 +392,10 @@ impl Shard<'_> {
             let context = self.context(catalog, &on_step, &on_held);
             let sink = &*self.shared.sink;
             let epoch = self.lease.epoch;
-            let settled = apply_held(&context, sink, epoch, claim, &round.selected).await?;
+            let most = round.selected.len().min(self.size.entries());
+            let selected = round.selected.get(..most).unwrap_or_default();
+            let applied = apply_held(&context, sink, epoch, claim, selected);
+            let settled = in_time(sink, applied).await?;
             notices.log(&self.lease.partition);
             notices::tell_locks(&self.lease.partition, &locked, claim.held.locks());
             self.report(&[], settled, claim.position, None);

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tidegate_store::{EntryId, Epoch, Partition, StreamName};
@@ -15,7 +16,7 @@ use crate::change::{Change, RowKey};
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, StoredLetter};
 use crate::diff::Peek;
 use crate::envelope::Envelope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::held::HeldIndex;
 use crate::locks::Lock;
 use crate::recent::{Addition, Newest};
@@ -171,6 +172,12 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Begins a transaction. Dropped without a commit, it is rolled back.
     async fn begin(&self) -> Result<Box<dyn SinkTransaction>>;
 
+    /// How long a transaction may take before it is given up and tried again; none for a database
+    /// that can't fall silent.
+    fn transaction_timeout(&self) -> Option<Duration> {
+        None
+    }
+
     /// How many shards of a process may be at work at once: about as many as it has connections.
     fn connections_max(&self) -> usize {
         1
@@ -241,4 +248,27 @@ pub trait SinkTransaction: Send {
 
     /// Commits.
     async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// Waits for the sink's answers as long as a transaction may take. What is given up is rolled back,
+/// unless its commit is what was waited for; the ledger knows.
+///
+/// # Errors
+/// Those of the work, and [`Error::SinkUnavailable`] when the time is over.
+pub(crate) async fn in_time<T>(
+    sink: &dyn Sink,
+    work: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    let Some(limit) = sink.transaction_timeout() else {
+        return work.await;
+    };
+    match tokio::time::timeout(limit, Box::pin(work)).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => Err(Error::SinkUnavailable(
+            format!(
+                "a transaction was not done within sink.transaction_timeout ({limit:?}), and given up"
+            )
+            .into(),
+        )),
+    }
 }

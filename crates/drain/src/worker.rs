@@ -25,7 +25,7 @@ use crate::options::Options;
 use crate::outage::{Backoff, Outage};
 use crate::pace::InFlight;
 use crate::shard::{self, Shared};
-use crate::sink::Sink;
+use crate::sink::{Sink, in_time};
 
 /// How many shards are at work before the database's answers tell how many are right.
 const SHARDS_AT_WORK_FIRST: usize = 3;
@@ -145,7 +145,7 @@ impl Worker {
 async fn prepare(shared: &Shared, shutdown: &CancellationToken) -> Result<bool> {
     let mut backoff = Backoff::new();
     loop {
-        match shared.sink.prepare().await {
+        match in_time(&*shared.sink, shared.sink.prepare()).await {
             Ok(()) => {
                 shared.outage.is_over();
                 return Ok(true);

@@ -15,6 +15,7 @@ use tidegate_store::{Store, StoreUrl};
 
 use crate::Settings;
 use crate::address::{SinkUrl, redact};
+use crate::tables;
 
 /// Why one end can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -96,12 +97,21 @@ pub async fn sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
     }
 }
 
-/// Opens the ends of one tenant whenever the drain asks for them.
+/// Opens the ends of one tenant whenever the drain asks for them, and holds its policies against
+/// its tables.
 pub struct Connector(pub Settings);
 
 impl tidegate_drain::tenants::Connect for Connector {
     fn connect(&self) -> BoxFuture<'_, tidegate_drain::Result<Ends>> {
-        Box::pin(async { open(&self.0).await.map_err(tidegate_drain::Error::from) })
+        Box::pin(async {
+            let ends = open(&self.0).await.map_err(tidegate_drain::Error::from)?;
+            let checked = tables::check(&self.0, &*ends.sink).await;
+            checked.map_err(|fault| match fault {
+                crate::Error::NoCatalog(error) => error,
+                fault => tidegate_drain::Error::Invalid(fault.to_string()),
+            })?;
+            Ok(ends)
+        })
     }
 }
 

@@ -18,6 +18,10 @@ const CONNECTIONS_MAX: usize = 1_000;
 const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// The longest; a statement is ended after a minute.
 const LOCK_TIMEOUT_MAX: Duration = Duration::from_secs(30);
+/// The shortest time that a transaction may have: a large batch takes some seconds.
+const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(10);
+/// The longest.
+const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// The longest wait for a parent row.
 const PARENT_WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The shortest time for which a state is kept: a reader looks at the row after it.
@@ -68,6 +72,13 @@ pub(crate) const KEYS: &[Key] = &[
                 &mut s.postgres.lock_timeout,
                 LOCK_TIMEOUT_MIN..=LOCK_TIMEOUT_MAX,
             )
+        },
+    },
+    Key {
+        name: "sink.transaction_timeout",
+        slot: |s| {
+            let bounds = TRANSACTION_TIMEOUT_MIN..=TRANSACTION_TIMEOUT_MAX;
+            Slot::Time(&mut s.postgres.transaction_timeout, bounds)
         },
     },
     Key {

@@ -41,6 +41,7 @@ mod write;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
@@ -68,6 +69,7 @@ pub struct PostgresSink {
     schema: Option<String>,
     description: String,
     may_fold: bool,
+    transaction_timeout: Duration,
     patience: Arc<Patience>,
     /// Replaced whenever the catalog is read.
     quirks: RwLock<Arc<Quirks>>,
@@ -97,6 +99,7 @@ impl PostgresSink {
             probe,
             schema: options.schema,
             may_fold: options.may_fold,
+            transaction_timeout: options.transaction_timeout,
             patience: Arc::new(Patience::new(options.lock_timeout)),
             description: pool::describe(&config),
             quirks: RwLock::default(),
@@ -157,6 +160,10 @@ impl Sink for PostgresSink {
         let session = Session::begin_with(&self.pool, &patience.sql()).await?;
         let transaction = PostgresTransaction::new(session, self.quirks(), patience, self.may_fold);
         Ok(Box::new(transaction))
+    }
+
+    fn transaction_timeout(&self) -> Option<Duration> {
+        Some(self.transaction_timeout)
     }
 
     fn connections_max(&self) -> usize {

@@ -33,6 +33,9 @@ pub struct PostgresOptions {
     /// How long a transaction waits for a lock of somebody else. What needs it is put aside then,
     /// and the rest goes on.
     pub lock_timeout: Duration,
+    /// How long a whole transaction may take. A server that hangs with its connections open can't
+    /// keep to the other times, so this one is the client's; it is longer than those.
+    pub transaction_timeout: Duration,
     /// After which time the server ends a session that has begun a transaction and is silent.
     /// About the time to live of a lease is right: later somebody else owns the shard.
     pub idle_in_transaction_timeout: Duration,
@@ -47,6 +50,7 @@ impl Default for PostgresOptions {
             connect_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(60),
             lock_timeout: Duration::from_secs(2),
+            transaction_timeout: Duration::from_secs(120),
             idle_in_transaction_timeout: Duration::from_secs(15),
         }
     }

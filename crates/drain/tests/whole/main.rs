@@ -10,5 +10,6 @@ mod failover;
 mod fencing;
 mod locks;
 mod pace;
+mod silence;
 mod states;
 mod support;
