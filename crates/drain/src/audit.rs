@@ -13,8 +13,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use tidegate_store::{Entry, EntryId, Store};
 
 use crate::catalog::Catalog;
-use crate::cells::Cells;
-use crate::change::{Change, RowKey};
+use crate::change::{Change, RowKey, as_new_row};
 use crate::dead_letter::DeadLetterFilter;
 use crate::envelope::Envelope;
 use crate::error::Result;
@@ -195,27 +194,6 @@ impl Expected {
             }
         }
     }
-}
-
-/// A change as a row that gives its key and the columns that are changed.
-fn as_new_row(change: &Change) -> Option<Change> {
-    if matches!(change.verb, Verb::Insert | Verb::Upsert) {
-        return Some(change.clone());
-    }
-    let mut cells = change.cells.iter();
-    let mut given = Vec::new();
-    for index in change.table.primary_key.iter().chain(&change.columns) {
-        given.push((*index, cells.next_framed()?));
-    }
-    given.sort_by_key(|(index, _)| *index);
-    given.dedup_by_key(|(index, _)| *index);
-    let mut framed = Cells::new();
-    given.iter().for_each(|(_, cell)| framed.extend(cell));
-    Some(Change {
-        columns: given.iter().map(|(index, _)| *index).collect(),
-        cells: framed,
-        ..change.clone()
-    })
 }
 
 fn difference(verb: Verb, change: &Change, found: Found) -> Option<&'static str> {

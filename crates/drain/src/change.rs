@@ -110,6 +110,27 @@ pub fn resolve(catalog: &Catalog, operation: &Operation<'_>) -> Result<Vec<Chang
     }
 }
 
+/// A change as a row that gives its key and the columns that are changed.
+pub(crate) fn as_new_row(change: &Change) -> Option<Change> {
+    if matches!(change.verb, Verb::Insert | Verb::Upsert) {
+        return Some(change.clone());
+    }
+    let mut cells = change.cells.iter();
+    let mut given = Vec::new();
+    for index in change.table.primary_key.iter().chain(&change.columns) {
+        given.push((*index, cells.next_framed()?));
+    }
+    given.sort_by_key(|(index, _)| *index);
+    given.dedup_by_key(|(index, _)| *index);
+    let mut framed = Cells::new();
+    given.iter().for_each(|(_, cell)| framed.extend(cell));
+    Some(Change {
+        columns: given.iter().map(|(index, _)| *index).collect(),
+        cells: framed,
+        ..change.clone()
+    })
+}
+
 /// The text by which an operation finds its shard when it doesn't say so itself: the primary
 /// key's values of its first row, joined by `_`; the row's own text where there is no key.
 ///

@@ -23,6 +23,9 @@ pub const QUERY: &[u8] = b"query";
 /// When the operation was pushed, in Unix seconds as text.
 pub const PUSHED_AT: &[u8] = b"pushed_at";
 
+/// Names the state that was written with the entry; only where there is one.
+pub const STATE: &[u8] = b"state";
+
 /// The operation's bytes, and the form that their field says they have.
 #[derive(Clone, Copy, Debug)]
 pub enum Payload<'a> {

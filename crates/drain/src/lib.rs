@@ -12,7 +12,8 @@
 //!
 //! * [`operation`] reads the JSON of an operation, [`envelope`] the entry around it,
 //!   [`hyperswitch`] what the ancestor sends,
-//! * [`route`] finds the shard and sends,
+//! * [`route`] finds the shard and sends, [`write_behind`] with the state for readers, which `states`
+//!   lets end,
 //! * [`catalog`] is what the target says of its tables, [`change`] an operation held against it,
 //!   with its values encoded as [`cells`],
 //! * [`plan`] turns many changes into few statements, [`policy`] says what a change may do that
@@ -28,7 +29,7 @@
 //!   watch, [`metrics`] counts, `notices` tells the log which entries are held,
 //! * [`tenants`] runs a worker for each tenant,
 //! * [`execute`] is one operation at once, without a stream,
-//! * [`preview`], [`status`], [`audit`] and [`revive`] are for people: a look ahead, sums and proofs,
+//! * [`preview`], [`diff`], [`status`], [`audit`] and [`revive`] are for people: a look ahead, sums and proofs,
 //!   a look at the rows themselves, second tries.
 
 pub mod apply;
@@ -38,6 +39,7 @@ mod catalogs;
 pub mod cells;
 pub mod change;
 pub mod dead_letter;
+pub mod diff;
 pub mod envelope;
 mod error;
 pub mod execute;
@@ -66,12 +68,14 @@ mod settle;
 mod shard;
 pub mod sink;
 mod sqlite;
+mod states;
 pub mod status;
 mod stepback;
 mod stopwatch;
 pub mod tenants;
 mod triage;
 pub mod worker;
+pub mod write_behind;
 
 pub use error::{Error, Result, Source};
 pub use execute::{Executed, Executor};
@@ -85,3 +89,4 @@ pub use sink::Sink;
 pub use sqlite::SqliteSink;
 pub use tenants::{Runner, Tenant};
 pub use worker::Worker;
+pub use write_behind::WriteBehind;

@@ -35,6 +35,8 @@ pub struct Options {
     pub parent_wait: Duration,
     /// The most entries a shard holds back; then it reads no more.
     pub held_max: usize,
+    /// How long a state is kept after its operation was applied.
+    pub state_ttl: Duration,
     /// How long a dead process keeps its shards.
     pub lease_ttl: Duration,
     /// How long a shutdown waits for the batches in flight.
@@ -57,6 +59,7 @@ impl Options {
             entry_bytes_max: 1 << 20,
             parent_wait: Duration::from_secs(30),
             held_max: 100_000,
+            state_ttl: Duration::from_secs(60),
             lease_ttl: Duration::from_secs(10),
             grace: Duration::from_secs(10),
             policies: Policies::default(),

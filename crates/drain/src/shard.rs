@@ -35,6 +35,7 @@ use crate::outage::{Backoff, Outage};
 use crate::pace::BatchSize;
 use crate::retries::{Kind, Retries};
 use crate::sink::{Claim, Sink};
+use crate::states::States;
 use crate::stepback;
 use crate::stopwatch::Stopwatch;
 
@@ -68,6 +69,7 @@ pub(crate) async fn run(shared: Arc<Shared>, owned: OwnedLease, handle: Handle) 
         rules: shared.options.rules(),
         size: BatchSize::new(shared.options.batch_max),
         retries: Retries::new(),
+        states: States::unknown(),
         position: EntryId::ZERO,
         reread_at: None,
         way: 0,
@@ -109,6 +111,7 @@ struct Shard<'a> {
     rules: Rules,
     size: BatchSize,
     retries: Retries,
+    states: States,
     /// Where the batch begins that is being settled.
     position: EntryId,
     /// Where the batch began for which the catalog was read again.
@@ -166,6 +169,7 @@ impl Shard<'_> {
     /// Claims the ledger and drains from what it says, until an error or a request to stop.
     async fn drain_from_ledger(&mut self, backoff: &mut Backoff) -> Result<()> {
         let mut claim = self.claim().await?;
+        self.states = States::unknown();
         let catalog = {
             let Shared {
                 catalogs,
@@ -185,6 +189,7 @@ impl Shard<'_> {
             };
             self.require_same_way()?;
             turn.work(self.try_again(&mut claim, &catalog)).await?;
+            self.settle_states(&claim).await?;
             if ahead.is_empty() {
                 ahead = self.read(claim.position).await?;
             }
@@ -203,6 +208,7 @@ impl Shard<'_> {
             }
             self.require_room(claim.held.len(), ahead.len())?;
             let batch = std::mem::take(&mut ahead);
+            self.states.saw(&batch);
             self.position = claim.position;
             let (next, acknowledged) = self
                 .settle(&mut turn, &mut claim, &catalog, batch, unacknowledged)
@@ -388,6 +394,16 @@ impl Shard<'_> {
         Ok(())
     }
 
+    /// Lets states end whose operations are applied.
+    async fn settle_states(&mut self, claim: &Claim) -> Result<()> {
+        let store = &*self.shared.store;
+        let (shard, ttl) = (&self.lease.partition, self.shared.options.state_ttl);
+        let states = &mut self.states;
+        states
+            .settle(store, shard, claim.position, &claim.held, ttl)
+            .await
+    }
+
     /// Tells the store what is committed, and frees what no group needs any more.
     async fn acknowledge(&self, through: EntryId) -> Result<()> {
         self.require_same_way()?;
@@ -404,7 +420,8 @@ impl Shard<'_> {
     }
 
     async fn sleep(&self, claim: &Claim) {
-        let timeout = match self.retries.at(&claim.held) {
+        let again = self.retries.at(&claim.held).into_iter();
+        let timeout = match again.chain(self.states.at()).min() {
             Some(at) => at.saturating_duration_since(Instant::now()),
             None => IDLE_MAX,
         };

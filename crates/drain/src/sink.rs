@@ -13,6 +13,7 @@ use tidegate_store::{EntryId, Epoch, Partition, StreamName};
 use crate::catalog::Catalog;
 use crate::change::{Change, RowKey};
 use crate::dead_letter::{DeadLetter, DeadLetterFilter, StoredLetter};
+use crate::diff::Peek;
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::held::HeldIndex;
@@ -183,6 +184,10 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
 
     /// The statements that would be run for these units, in order, without running them.
     fn explain(&self, units: &[Unit]) -> Vec<String>;
+
+    /// Looks at the rows of these changes, each given as a new row with its key: what is there, and
+    /// what would be there instead. Nothing is changed, and nothing waits for it.
+    async fn peek(&self, changes: &[Change]) -> Result<Vec<Peek>>;
 
     /// Which database this is, without its password: for people.
     fn describe(&self) -> String;

@@ -20,6 +20,10 @@ const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 const LOCK_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// The longest wait for a parent row.
 const PARENT_WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The shortest time for which a state is kept: a reader looks at the row after it.
+const STATE_TTL_MIN: Duration = Duration::from_secs(1);
+/// The longest.
+const STATE_TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest grace at shutdown.
 const GRACE_MAX: Duration = Duration::from_secs(3600);
 
@@ -101,6 +105,10 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "drain.held_max",
         slot: |s| Slot::Count(&mut s.drain.held_max, 1..=10_000_000),
+    },
+    Key {
+        name: "drain.state_ttl",
+        slot: |s| Slot::Time(&mut s.drain.state_ttl, STATE_TTL_MIN..=STATE_TTL_MAX),
     },
     Key {
         name: "drain.lease_ttl",

@@ -52,9 +52,7 @@ impl StoreUrl {
 pub async fn connect_tasks(url: &StoreUrl) -> Result<Arc<dyn TaskStore>> {
     Ok(match url {
         StoreUrl::Redis(url) => Arc::new(Box::pin(RedisStore::connect(url)).await?),
-        StoreUrl::Sqlite(_path) => {
-            return Err(Error::Refused("the embedded store has no tasks yet".into()));
-        }
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
     })
 }
 

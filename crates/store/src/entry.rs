@@ -45,6 +45,15 @@ impl EntryId {
 }
 
 impl EntryId {
+    /// Reads an id from its text, as [`FromStr`] does. A reply has one for each entry, and the
+    /// general way to read a number costs several times as much.
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
+        let mut parts = text.splitn(2, |byte| *byte == b'-');
+        let ms = parse_decimal(parts.next()?)?;
+        let sequence = parts.next().map_or(Some(0), parse_decimal)?;
+        Some(Self { ms, sequence })
+    }
+
     /// The largest id before every entry of this millisecond.
     pub(crate) fn last_before_ms(ms: u64) -> Self {
         ms.checked_sub(1)
@@ -63,14 +72,26 @@ impl FromStr for EntryId {
 
     /// Reads `<ms>-<sequence>`, or `<ms>` alone for sequence 0.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let (ms, sequence) = text.split_once('-').unwrap_or((text, "0"));
-        match (ms.parse(), sequence.parse()) {
-            (Ok(ms), Ok(sequence)) => Ok(Self { ms, sequence }),
-            _ => Err(Error::Invalid(format!(
+        Self::from_text(text.as_bytes()).ok_or_else(|| {
+            Error::Invalid(format!(
                 "entry id {text:?}: expected <milliseconds>-<number>"
-            ))),
-        }
+            ))
+        })
     }
+}
+
+/// As many digits as any number of them fits in.
+const SURE_DIGITS: usize = 19;
+
+fn parse_decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    if digits.len() > SURE_DIGITS {
+        return std::str::from_utf8(digits).ok()?.parse().ok();
+    }
+    let add = |number: u64, digit: &u8| number.wrapping_mul(10) + u64::from(digit - b'0');
+    Some(digits.iter().fold(0, add))
 }
 
 /// A field's name and value. Both are bytes: a producer in another language may send anything.
@@ -140,5 +161,31 @@ impl NewEntry {
     pub fn bytes(&self) -> usize {
         let len = |(name, value): &Field| name.len() + value.len();
         self.fields.iter().map(len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_id_is_read_as_it_is_written(ms: u64, sequence: u64) {
+            let id = EntryId::new(ms, sequence);
+            prop_assert_eq!(id.to_string().parse::<EntryId>().unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        assert_eq!("7".parse::<EntryId>().unwrap(), EntryId::new(7, 0));
+        let most = EntryId::new(u64::MAX, u64::MAX);
+        assert_eq!(most.to_string().parse::<EntryId>().unwrap(), most);
+        let too_large = "18446744073709551616-0";
+        for text in ["", "-", "7-", "-7", "7-1-2", "+7-1", " 7", "a-1", too_large] {
+            let refused = text.parse::<EntryId>();
+            assert!(matches!(refused, Err(Error::Invalid(_))), "{text:?}");
+        }
     }
 }

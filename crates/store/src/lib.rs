@@ -16,6 +16,7 @@
 //! * [`append`] is what an append can promise,
 //! * [`lease`] says who may read and acknowledge a partition,
 //! * [`parked`] is what a group puts aside, [`mark`] what it remembers,
+//! * [`state`] is what a reader needs to know before an entry has reached its home,
 //! * [`port`] is the [`Store`] itself and the shapes of its questions and answers,
 //! * [`task`] has background tasks: the [`TaskStore`](task::TaskStore), a port of its own,
 //! * [`dramatiq`] is beside it: the queues of Dramatiq's Python programs, on Redis,
@@ -32,6 +33,7 @@ pub mod parked;
 pub mod port;
 mod redis;
 mod sqlite;
+pub mod state;
 pub mod stream;
 pub mod task;
 
@@ -44,6 +46,7 @@ pub use parked::ParkedEntry;
 pub use port::{Fetch, Forward, Lag, ReadLimit, Start, Store};
 pub use redis::{RedisStore, RedisUrl};
 pub use sqlite::{Clock, ManualClock, SqliteStore, SystemClock};
+pub use state::{Expected, NewState, Put, State, UnsettledState};
 pub use stream::{GroupName, Partition, StreamName};
 
 /// What every operation of the store answers.

@@ -16,6 +16,7 @@ use crate::append::{self, AppendOptions, Appended};
 use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
+use crate::state::{NewState, Put, State, UnsettledState};
 use crate::stream::{GroupName, Partition, StreamName};
 
 /// How much one read may bring.
@@ -123,6 +124,52 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         entries: Vec<NewEntry>,
         options: &AppendOptions,
     ) -> Vec<Result<Appended>>;
+
+    /// Appends an entry and writes the [state](crate::state) that it leads to, both or neither. The
+    /// entry gets a field `state` before its own, with the state's name.
+    ///
+    /// # Errors
+    /// Those of [`append_with`](Store::append_with). [`Error::Refused`](crate::Error) where the
+    /// backend keeps no states; and after [`Error::Unavailable`](crate::Error) both may have been
+    /// written: with a request id it can simply be put again.
+    async fn put(
+        &self,
+        _entry: NewEntry,
+        _state: NewState,
+        _options: &AppendOptions,
+    ) -> Result<Put> {
+        Err(crate::Error::Refused(
+            "this store keeps no states; use Redis or Valkey".into(),
+        ))
+    }
+
+    /// Reads the state of this name. None where there never was one, where it has ended because its
+    /// entry was settled long ago, and where the store has lost it.
+    async fn state(&self, _partition: &Partition, _name: &str) -> Result<Option<State>> {
+        Ok(None)
+    }
+
+    /// Some states that were put up to this millisecond and not settled since, about in their order;
+    /// the first `skip` of them are left out. None where there are no more.
+    async fn unsettled_states(
+        &self,
+        _partition: &Partition,
+        _through: EntryId,
+        _skip: usize,
+    ) -> Result<Vec<UnsettledState>> {
+        Ok(Vec::new())
+    }
+
+    /// Lets states end so long from now, because their entries are settled. One that was put again
+    /// meanwhile is left alone. Returns how many end.
+    async fn settle_states(
+        &self,
+        _partition: &Partition,
+        _states: &[UnsettledState],
+        _keep_for: Duration,
+    ) -> Result<u64> {
+        Ok(0)
+    }
 
     /// Reads entries after a position, oldest first, without a group and without side effects.
     async fn read_after(

@@ -16,12 +16,24 @@ use futures::stream::FuturesUnordered;
 /// has something to do soon, and enough that an append costs little beside them.
 const RECORDS: usize = 200;
 
-/// Where a record goes. Ordered by partition, and within one as the records were given.
+/// Where a record goes, and its place among the records. Ordered by partition, and within one as
+/// the records were given; one number of both, which is sorted faster than a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Destination {
-    partition: u32,
-    /// Its place among the records.
-    place: usize,
+struct Destination(u64);
+
+impl Destination {
+    fn new(partition: u32, place: u32) -> Self {
+        Self(u64::from(partition) << u32::BITS | u64::from(place))
+    }
+
+    fn partition(self) -> u64 {
+        self.0 >> u32::BITS
+    }
+
+    fn place(self) -> usize {
+        let [a, b, c, d, ..] = self.0.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d]) as usize
+    }
 }
 
 /// Sends records in portions: `partitions` says of each where it goes, and `send` gets the places
@@ -31,15 +43,14 @@ pub(crate) async fn send_in_portions<A, Sent: Future<Output = Vec<A>>>(
     partitions: &[u32],
     send: impl Fn(Vec<usize>) -> Sent,
 ) -> Vec<Option<A>> {
-    let destination = |(place, partition): (usize, &u32)| Destination {
-        partition: *partition,
-        place,
-    };
-    let mut destinations: Vec<Destination> =
-        partitions.iter().enumerate().map(destination).collect();
+    // There are at most as many records as a chunk has, far fewer than there are numbers.
+    let destinations = (0_u32..).zip(partitions);
+    let mut destinations: Vec<Destination> = destinations
+        .map(|(place, partition)| Destination::new(*partition, place))
+        .collect();
     destinations.sort_unstable();
     let sent = portions(&destinations).map(|portion| {
-        let sent = send(portion.iter().map(|it| it.place).collect());
+        let sent = send(portion.iter().map(|it| it.place()).collect());
         async move { (portion, sent.await) }
     });
     // All of them are polled in turn before any is waited for.
@@ -47,7 +58,7 @@ pub(crate) async fn send_in_portions<A, Sent: Future<Output = Vec<A>>>(
     let mut answers: Vec<Option<A>> = partitions.iter().map(|_| None).collect();
     while let Some((portion, sent)) = under_way.next().await {
         for (destination, answer) in portion.iter().zip(sent) {
-            if let Some(slot) = answers.get_mut(destination.place) {
+            if let Some(slot) = answers.get_mut(destination.place()) {
                 *slot = Some(answer);
             }
         }
@@ -59,7 +70,7 @@ pub(crate) async fn send_in_portions<A, Sent: Future<Output = Vec<A>>>(
 fn portions(destinations: &[Destination]) -> impl Iterator<Item = &[Destination]> {
     let mut rest = destinations;
     std::iter::from_fn(move || {
-        let in_partitions = rest.chunk_by(|one, next| one.partition == next.partition);
+        let in_partitions = rest.chunk_by(|one, next| one.partition() == next.partition());
         let mut len = 0;
         for of_partition in in_partitions {
             len += of_partition.len();

@@ -7,14 +7,15 @@
 //! ```
 //!
 //! A queue is hungry until a take says that there is no more, and again after news. Queues take
-//! turns. While the store is away it asks again with growing pauses. If the process dies after a take,
-//! what was taken is recovered by others.
+//! turns. While the store is away it asks again with growing pauses. What a take whose answer was lost
+//! has put into these hands is taken back before the next one. If the process dies after a take, what
+//! was taken is recovered by others.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_store::WorkerId;
-use tidegate_store::task::{Limits, QueueName, Take};
+use tidegate_store::task::{Fence, Limits, QueueName, Take};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ use crate::{Error, Result};
 const TAKE_MAX: usize = 512;
 /// Without news each queue is looked at this often, for what nobody told of.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// A command whose connection was cut can reach the store late, when the take after it has been answered.
+const TAKE_BACK_EVERY: Duration = Duration::from_secs(30);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -40,6 +43,11 @@ pub(crate) struct Source {
     is_hungry: bool,
     /// When there may be more without any news.
     look_at: Option<Instant>,
+    /// The largest fence that a take has told of.
+    known: Fence,
+    /// When it is asked whether the store gave anything that no take has told of: at once after a
+    /// take that failed, whose answer may be lost, and else now and then.
+    take_back_at: Instant,
 }
 
 impl Source {
@@ -48,6 +56,8 @@ impl Source {
             limits,
             is_hungry: true,
             look_at: None,
+            known: Fence::default(),
+            take_back_at: Instant::now() + TAKE_BACK_EVERY,
         }
     }
 
@@ -162,11 +172,18 @@ impl Fetcher {
         else {
             return Ok(());
         };
+        let store = Arc::clone(self.executor.client.store());
+        if source.take_back_at <= Instant::now() {
+            let back = store.take_back(name, self.worker, source.known).await?;
+            if back > 0 {
+                info!(queue = %name, tasks = back, "the answer of a take was lost; taken back");
+            }
+            source.take_back_at = Instant::now() + TAKE_BACK_EVERY;
+        }
         let in_hand = self.executor.in_hand.count();
         let places = self.concurrency.saturating_sub(in_hand).max(1);
         // Of a queue with limits nothing is taken ahead: it would use them up.
         let most = if source.is_limited() { places } else { room };
-        let store = Arc::clone(self.executor.client.store());
         let limits = source.limits;
         let taken = store
             .take(name, self.worker, most.min(TAKE_MAX), &limits)
@@ -181,8 +198,15 @@ impl Fetcher {
                 store.beat(name, self.worker, self.life).await?;
                 return Ok(());
             }
-            taken => taken?,
+            Err(error) => {
+                source.take_back_at = Instant::now();
+                return Err(error);
+            }
+            Ok(taken) => taken,
         };
+        if let Some(known) = tasks.iter().map(|it| it.fence).max() {
+            source.known = source.known.max(known);
+        }
         source.is_hungry = has_more;
         source.look_at =
             (!has_more).then(|| Instant::now() + next_in.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));

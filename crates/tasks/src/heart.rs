@@ -24,9 +24,6 @@ use crate::aftermath;
 use crate::client::TaskClient;
 use crate::in_hand::{Cut, InHand};
 
-/// How many workers may die with a task in hand before it is dead itself.
-pub(crate) const LOST_MAX: u32 = 5;
-
 /// The heart of a worker in one of its queues.
 pub(crate) struct Heart {
     pub(crate) client: TaskClient,
@@ -36,6 +33,7 @@ pub(crate) struct Heart {
     pub(crate) worker: WorkerId,
     pub(crate) life: Duration,
     pub(crate) in_hand: Arc<InHand>,
+    pub(crate) lost_max: u32,
 }
 
 impl Heart {
@@ -115,7 +113,7 @@ impl Heart {
             }
             let store = self.client.store();
             // What can't be asked now is asked the next time; the beat says that the store is away.
-            if let Ok(recovered) = store.recover(&self.queue, LOST_MAX).await {
+            if let Ok(recovered) = store.recover(&self.queue, self.lost_max).await {
                 for (id, state) in recovered {
                     self.tell_of(id, state).await;
                 }

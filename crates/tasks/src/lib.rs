@@ -18,7 +18,8 @@
 //! * `aftermath` does what follows, the `finisher` tells the store, the `heart` keeps the worker alive
 //!   and finds the dead; `in_hand` is what they all share, [`counts`] what can be seen,
 //! * `ticker` enqueues what is scheduled, at the times of [`ticks`],
-//! * [`duration`] reads durations, and with [`outside`] another system runs a task's function.
+//! * [`duration`] reads durations, with [`outside`] another system runs a task's function,
+//! * [`testing`] is for users' unit tests.
 
 mod aftermath;
 mod attempt;
@@ -45,6 +46,7 @@ mod prefetch;
 pub mod seal;
 pub mod state;
 pub mod task;
+pub mod testing;
 mod ticker;
 pub mod ticks;
 pub mod worker;

@@ -41,6 +41,8 @@ use crate::{Error, Result};
 
 /// The most tasks that a worker runs at once.
 pub const CONCURRENCY_MAX: usize = 100_000;
+/// How many workers may die with a task in hand unless said otherwise.
+pub const LOST_MAX: u32 = 5;
 /// How long cut attempts have until they are given up: one that blocks its thread can't be dropped.
 const CUT_GRACE: Duration = Duration::from_secs(2);
 /// How long the last ends may take to be told at a shutdown.
@@ -63,6 +65,9 @@ pub struct Options {
     pub grace: Duration,
     /// The limits of queues, by their names. All workers of a queue should have the same.
     pub limits: BTreeMap<String, Limits>,
+    /// How many workers may die with a task in hand before it is dead itself, so that one that kills
+    /// its workers does not do so for ever: at least 1.
+    pub lost_max: u32,
     /// Whether it enqueues what is scheduled.
     pub schedules: bool,
 }
@@ -76,6 +81,7 @@ impl Default for Options {
             life: Duration::from_secs(15),
             grace: Duration::from_secs(10),
             limits: BTreeMap::new(),
+            lost_max: LOST_MAX,
             schedules: true,
         }
     }
@@ -92,6 +98,9 @@ impl Options {
         }
         if self.life < Duration::from_secs(1) {
             return invalid(format!("a life of {:?}: use at least a second", self.life));
+        }
+        if self.lost_max == 0 {
+            return invalid("a lost_max of 0: use at least 1".to_owned());
         }
         for limits in self.limits.values() {
             limits.check()?;
@@ -241,6 +250,7 @@ impl Worker {
             worker: self.id,
             life: self.options.life,
             in_hand: Arc::clone(in_hand),
+            lost_max: self.options.lost_max,
         }
     }
 

@@ -72,11 +72,21 @@ Exit code 1 if a row differs.")]
 Examples:
   tidegate drain plan operations.jsonl
   head -n 20 operations.jsonl | tidegate drain plan -
+  tidegate drain plan --diff operations.jsonl
 
 Lines that would become dead letters are listed with their reasons. Exit code 1 if there are any.")]
     Plan {
         /// A file of operations, one JSON object a line; - for the standard input.
         file: String,
+
+        /// Show the rows that would change instead, as they are and as they would become. The
+        /// database is only read.
+        #[arg(long)]
+        diff: bool,
+
+        /// With --diff: without the rows' values.
+        #[arg(long, requires = "diff")]
+        hide_values: bool,
 
         /// Print one JSON object.
         #[arg(long)]

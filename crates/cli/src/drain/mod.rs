@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! send ─► run ─► status, verify ─► dead list, show, retry, discard
-//!   └─ plan: what would be run
+//!   └─ plan: what would be run, diff: what that would change
 //! ```
 //!
 //! [`lines`] reads files of operations for `send` and `plan`; [`letters`] shows dead letters for
@@ -10,6 +10,7 @@
 
 mod audit;
 mod dead;
+mod diff;
 mod json_text;
 mod letters;
 mod lines;
@@ -46,7 +47,19 @@ async fn of_one(command: &DrainCommand, settings: &Settings) -> miette::Result<E
         DrainCommand::Status(args) => status::run(args, settings).await,
         DrainCommand::Verify { json } => verify::run(*json, settings).await,
         DrainCommand::Audit { sample, json } => audit::run(*sample, *json, settings).await,
-        DrainCommand::Plan { file, json } => plan::run(file, *json, settings).await,
+        DrainCommand::Plan {
+            file,
+            diff: true,
+            json,
+            hide_values,
+        } => {
+            let form = diff::Form {
+                json: *json,
+                hide_values: *hide_values,
+            };
+            diff::run(file, form, settings).await
+        }
+        DrainCommand::Plan { file, json, .. } => plan::run(file, *json, settings).await,
         DrainCommand::Dead(command) => dead::run(command, settings).await,
     }
 }

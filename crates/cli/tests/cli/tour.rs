@@ -108,6 +108,53 @@ fn each_committed_batch_is_a_line_of_json() {
 }
 
 #[test]
+fn a_diff_shows_rows_as_they_are_and_as_they_would_become() {
+    let place = Place::with_tables(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, n INTEGER);
+         INSERT INTO t VALUES (1, 'one', 1), (2, 'two', 2), (3, 'three', 3);",
+    );
+    let lines = r#"{"op":"insert","table":"t","row":{"id":9,"v":"nine"}}
+{"op":"update","table":"t","key":{"id":1},"set":{"v":"uno","n":1}}
+{"op":"update","table":"t","key":{"id":1},"set":{"n":5}}
+{"op":"delete","table":"t","key":{"id":2}}
+{"op":"insert","table":"t","row":{"id":3,"v":"other"}}
+{"op":"update","table":"t","key":{"id":7},"set":{"v":"x"}}
+{"op":"insert","table":"nope","row":{}}
+"#;
+    let ran = place.run_fed("drain plan --diff - --json", lines.as_bytes());
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let json = ran.json();
+    let effects: Vec<&str> = json["rows"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| row["effect"].as_str().expect("a text"))
+        .collect();
+    assert_eq!(
+        effects,
+        ["insert", "update", "delete", "conflict", "missing"]
+    );
+    assert_eq!(json["rows"][1]["row"]["v"], "one");
+    assert_eq!(json["rows"][1]["given"]["v"], "uno");
+    assert_eq!(json["rows"][1]["given"]["n"], "5");
+    assert_eq!(json["rows"][0]["row"], serde_json::Value::Null);
+    assert_eq!(json["dead_letters"][0]["line"], 7);
+    let text = place.run_fed("drain plan --diff -", lines.as_bytes()).out;
+    assert!(
+        text.contains(r#"v: "one" -> "uno", n: "1" -> "5""#),
+        "{text}"
+    );
+    assert!(text.contains("nothing was changed"), "{text}");
+    let hidden = place.run_fed("drain plan --diff --hide-values -", lines.as_bytes());
+    assert!(
+        !hidden.out.contains("uno") && hidden.out.contains("v, n"),
+        "{}",
+        hidden.out
+    );
+    assert_eq!(place.number("SELECT sum(n) FROM t"), 6);
+}
+
+#[test]
 fn a_plan_is_printed_and_not_run() {
     let place = Place::with_tables(TABLES);
     let lines = format!("{OPERATIONS}\n{{\"op\":\"insert\",\"table\":\"nope\",\"row\":{{}}}}\nx\n");

@@ -7,7 +7,8 @@
 //!   how, [`statement`] makes the text, [`write`](mod@write) sends it with [`parameter`]s through a
 //!   [`pipeline`], or by [`copy`](mod@copy),
 //! * [`failure`] judges errors, [`search`] and [`culprits`] find the rows at fault, [`locked`] what
-//!   somebody else has locked, [`refusal`] says why, [`patience`] how long is waited for a lock, [`compare`](mod@compare) looks what is in the place of a new row.
+//!   somebody else has locked, [`refusal`] says why, [`patience`] how long is waited for a lock, [`compare`](mod@compare) looks what is in the place of a new row, and
+//!   [`peek`](mod@peek) shows it.
 //!
 //! Everything durable happens in one transaction per batch, so a process that dies anywhere in
 //! here leaves the database as it was.
@@ -25,6 +26,7 @@ mod locked;
 mod method;
 mod parameter;
 mod patience;
+mod peek;
 mod pipeline;
 mod pool;
 mod refusal;
@@ -50,7 +52,9 @@ pub use self::pool::PostgresOptions;
 use self::session::Session;
 use self::transaction::PostgresTransaction;
 use crate::catalog::Catalog;
+use crate::change::Change;
 use crate::dead_letter::{DeadLetterFilter, StoredLetter};
+use crate::diff::Peek;
 use crate::error::Result;
 use crate::fold::fold;
 use crate::plan::plan;
@@ -190,6 +194,10 @@ impl Sink for PostgresSink {
             Some(format!("{sql} -- {} rows", step.changes.len()))
         };
         steps.iter().filter_map(show).collect()
+    }
+
+    async fn peek(&self, changes: &[Change]) -> Result<Vec<Peek>> {
+        peek::peek(&self.pool, changes).await
     }
 
     fn describe(&self) -> String {

@@ -178,31 +178,67 @@ pub(super) fn compare(shape: &Change, as_text: bool) -> String {
         format!("${}::{}[]", at + 1, column.cell_type)
     });
     let names = list(values(shape), |at, _| format!("c{}", at + 1));
-    let same = |(at, column): (usize, &Column)| {
-        let (name, value) = (quoted(&column.name), value(at, column, Method::Bulk));
-        match column.sql_type.as_str() {
-            _ if as_text => format!("o.{name}::text IS NOT DISTINCT FROM ({value})::text"),
-            "json" => format!("o.{name}::jsonb IS NOT DISTINCT FROM ({value})::jsonb"),
-            _ => format!("o.{name} IS NOT DISTINCT FROM {value}"),
-        }
-    };
+    let same = |(at, column)| is_same(at, column, as_text);
     let same: Vec<_> = values(shape).enumerate().map(same).collect();
     let newer = guard(shape).map_or("false".to_owned(), |(at, column)| {
         let value = value(at, column, Method::Bulk);
         format!("coalesce(o.{} >= {value}, false)", quoted(&column.name))
-    });
-    let by_key = keys(&shape.table).filter_map(|key| {
-        let at = values(shape).position(|column| column.name == key.name)?;
-        let value = value(at, key, Method::Bulk);
-        Some(format!("o.{} = {value}", quoted(&key.name)))
     });
     format!(
         "SELECT u.place, {}, {newer} FROM unnest({given}) WITH ORDINALITY AS u({names}, place) \
          JOIN {} AS o ON {}",
         same.join(" AND "),
         name(&shape.table),
-        by_key.collect::<Vec<_>>().join(" AND ")
+        by_given_key(shape)
     )
+}
+
+/// Rows as they are beside what changes of this shape give: the place, from 1; whether the row is
+/// there; its columns as texts; the given values as texts; and whether each of these is the same.
+pub(super) fn peek(shape: &Change, as_text: bool) -> String {
+    let given = list(values(shape), |at, column| {
+        format!("${}::{}[]", at + 1, column.cell_type)
+    });
+    let names = list(values(shape), |at, _| format!("c{}", at + 1));
+    let old = list(shape.table.columns.iter(), |_, column| {
+        format!("o.{}::text", quoted(&column.name))
+    });
+    let new = list(values(shape), |at, column| {
+        format!("({})::text", value(at, column, Method::Bulk))
+    });
+    let same = list(values(shape), |at, column| is_same(at, column, as_text));
+    let by_key = match by_given_key(shape) {
+        // Without its key a row has no place.
+        none if none.is_empty() => "false".to_owned(),
+        by_key => by_key,
+    };
+    format!(
+        "SELECT u.place, o.\"tidegate is there\" IS NOT NULL, ARRAY[{old}]::text[], ARRAY[{new}]::text[], \
+         ARRAY[{same}]::boolean[] \
+         FROM unnest({given}) WITH ORDINALITY AS u({names}, place) \
+         LEFT JOIN (SELECT true AS \"tidegate is there\", t.* FROM {} AS t) AS o ON {by_key}",
+        name(&shape.table),
+    )
+}
+
+/// Whether a row has the given value.
+fn is_same(at: usize, column: &Column, as_text: bool) -> String {
+    let (name, value) = (quoted(&column.name), value(at, column, Method::Bulk));
+    match column.sql_type.as_str() {
+        _ if as_text => format!("o.{name}::text IS NOT DISTINCT FROM ({value})::text"),
+        "json" => format!("o.{name}::jsonb IS NOT DISTINCT FROM ({value})::jsonb"),
+        _ => format!("o.{name} IS NOT DISTINCT FROM {value}"),
+    }
+}
+
+/// The row whose key is among the given values.
+fn by_given_key(shape: &Change) -> String {
+    let by_key = keys(&shape.table).filter_map(|key| {
+        let at = values(shape).position(|column| column.name == key.name)?;
+        let value = value(at, key, Method::Bulk);
+        Some(format!("o.{} = {value}", quoted(&key.name)))
+    });
+    by_key.collect::<Vec<_>>().join(" AND ")
 }
 
 /// Asks for the types of a change's columns, and for no row.

@@ -32,6 +32,7 @@ mod iso8601;
 mod ledger;
 mod letters;
 mod moment;
+mod peek;
 mod rank;
 mod reader;
 mod refusal;
@@ -56,7 +57,9 @@ use self::script::Script;
 use self::transaction::SqliteTransaction;
 use self::writer::{Writer, blocking};
 use crate::catalog::Catalog;
+use crate::change::Change;
 use crate::dead_letter::{DeadLetterFilter, StoredLetter};
+use crate::diff::Peek;
 use crate::error::Result;
 use crate::sink::{Claim, LedgerRow, Sink, SinkTransaction, Unit};
 
@@ -156,6 +159,13 @@ impl Sink for SqliteSink {
 
     fn explain(&self, units: &[Unit]) -> Vec<String> {
         Script::new(units).lines()
+    }
+
+    async fn peek(&self, changes: &[Change]) -> Result<Vec<Peek>> {
+        let changes = changes.to_vec();
+        self.reader
+            .run(move |connection| peek::peek(connection, &changes))
+            .await
     }
 
     fn describe(&self) -> String {

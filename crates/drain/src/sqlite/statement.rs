@@ -68,6 +68,27 @@ pub(super) fn compare(change: &Change) -> Option<String> {
     ))
 }
 
+/// A row as it is, and for each column that the change gives whether it has the same value. The
+/// parameters are the change's; none where the key is not among them.
+pub(super) fn peek(change: &Change) -> Option<String> {
+    let table = &change.table;
+    let name_of = |index: &usize| Some(quoted(&table.columns.get(*index)?.name));
+    let key = |index: &usize| {
+        let number = change.columns.iter().position(|it| it == index)? + 1;
+        Some(format!("o.{} = ?{number}", name_of(index)?))
+    };
+    let keys: Option<Vec<_>> = table.primary_key.iter().map(key).collect();
+    let own = (0..table.columns.len()).filter_map(|index| Some(format!("o.{}", name_of(&index)?)));
+    let same = change.columns.iter().enumerate();
+    let same = same.filter_map(|(at, index)| Some(format!("o.{} IS ?{}", name_of(index)?, at + 1)));
+    Some(format!(
+        "SELECT {} FROM {} AS o WHERE {}",
+        own.chain(same).collect::<Vec<_>>().join(", "),
+        target(table),
+        keys?.join(" AND ")
+    ))
+}
+
 /// The version column of a guarded table, and its place among the change's columns.
 fn guard(change: &Change) -> Option<(usize, String)> {
     let version = change.table.policy.version?;

@@ -5,6 +5,7 @@
 mod cases;
 mod constraints;
 mod crowds;
+mod diff;
 mod folding;
 mod ledger;
 mod letters;

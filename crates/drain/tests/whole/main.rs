@@ -10,4 +10,5 @@ mod failover;
 mod fencing;
 mod locks;
 mod pace;
+mod states;
 mod support;

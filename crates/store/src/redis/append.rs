@@ -8,7 +8,7 @@
 //!
 //! What a caller appends is sorted by partition. Partitions go their ways at once; within one, the
 //! entries go in chunks, each after the reply to the one before, and the server takes a whole
-//! chunk or nothing of it. So a partition has its entries in order, and where the server falters
+//! chunk or nothing of it. The first chunks of all partitions share one write. So a partition has its entries in order, and where the server falters
 //! it has a prefix of them, never a gap: as commands of their own, one entry could be refused
 //! while a server is busy or full, and the next be taken. If the process dies here, such a prefix
 //! is what remains.
@@ -16,15 +16,17 @@
 use std::collections::HashMap;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 
 use super::chunk::{self, Placed};
 use super::durable::Receipt;
+use super::failure::Failure;
 use super::server::Server;
 use super::{RedisStore, Result, held};
 use crate::Error;
 use crate::append::{self, AppendOptions, Appended, Bound, Durability, repeated};
-use crate::entry::NewEntry;
+use crate::entry::{EntryId, NewEntry};
 use crate::stream::Partition;
 
 /// How many partitions are appended to at once. With the size of a chunk it bounds what is under
@@ -110,20 +112,22 @@ async fn append(
         at += run.len();
     }
 
-    let mut waiting = by_partition.into_iter();
+    let target = |(partition, placed)| Target {
+        store,
+        server,
+        partition,
+        key: store.keys.entries(partition),
+        options,
+        placed,
+    };
+    let mut waiting = by_partition.into_iter().map(target);
     let mut under_way = FuturesUnordered::new();
     loop {
-        while under_way.len() < PARTITIONS_AT_ONCE
-            && let Some((partition, placed)) = waiting.next()
-        {
-            let target = Target {
-                store,
-                server,
-                partition,
-                key: store.keys.entries(partition),
-                options,
-            };
-            under_way.push(target.append_in_order(placed));
+        let free = PARTITIONS_AT_ONCE - under_way.len();
+        let targets: Vec<Target<'_>> = waiting.by_ref().take(free).collect();
+        let begun = begin_together(server, &targets, options).await;
+        for (target, begun) in targets.into_iter().zip(begun) {
+            under_way.push(target.append_in_order(begun));
         }
         let Some(outcomes) = under_way.next().await else {
             break;
@@ -134,6 +138,50 @@ async fn append(
     results.into_iter().flatten().collect()
 }
 
+/// What has become of the first entries of a partition.
+type Begun = Option<Result<Vec<Result<Appended>>>>;
+
+/// Appends the first chunk of each partition, all in one write, where there are several and what
+/// answers for them is one server. Nothing has begun for the others, nor where there is no room.
+async fn begin_together(
+    server: &Server,
+    targets: &[Target<'_>],
+    options: &AppendOptions,
+) -> Vec<Begun> {
+    let mut begun: Vec<Begun> = targets.iter().map(|_| None).collect();
+    let (Some(client), None) = (server.single(), options.idempotence) else {
+        return begun;
+    };
+    // A single entry is a command of its own, and needs no transaction.
+    let several = targets.iter().zip(&mut begun);
+    let several: Vec<_> = several.filter(|(it, _)| it.placed.len() > 1).collect();
+    let rooms = join_all(several.iter().map(|(target, _)| target.first_chunk())).await;
+    let (mut chunks, mut places) = (Vec::new(), Vec::new());
+    for ((target, begun), room) in several.into_iter().zip(rooms) {
+        match room {
+            Ok(chunk) => {
+                chunks.push((target.key.as_str(), chunk));
+                places.push((target, chunk.len(), begun));
+            }
+            Err(full) => *begun = Some(Err(full)),
+        }
+    }
+    match chunk::append_several(client, &chunks, options.bound).await {
+        Ok(answers) => {
+            for ((target, len, begun), answer) in places.into_iter().zip(answers) {
+                *begun = Some(target.appended(len, answer).await);
+            }
+        }
+        Err(failure) => {
+            let again = repeated(failure.into());
+            for (_, _, begun) in places {
+                *begun = Some(Err(again()));
+            }
+        }
+    }
+    begun
+}
+
 /// One partition, and what is wanted of it.
 struct Target<'a> {
     store: &'a RedisStore,
@@ -141,22 +189,24 @@ struct Target<'a> {
     partition: &'a Partition,
     key: String,
     options: &'a AppendOptions,
+    placed: Vec<Placed<'a>>,
 }
 
-impl Target<'_> {
-    /// Appends the entries of the partition, chunk after chunk.
-    async fn append_in_order(self, placed: Vec<Placed<'_>>) -> Vec<Outcome> {
-        let mut done = Vec::with_capacity(placed.len());
-        let mut rest = placed.as_slice();
+impl<'a> Target<'a> {
+    /// Appends the entries of the partition, chunk after chunk, the first of which may be done.
+    async fn append_in_order(self, mut begun: Begun) -> Vec<Outcome> {
+        let mut done = Vec::with_capacity(self.placed.len());
+        let mut rest = self.placed.as_slice();
         let mut is_full = false;
         let failure = loop {
             let wanted = chunk::len(rest);
             if wanted == 0 {
                 return done;
             }
-            let appended = match self.options.idempotence {
-                Some(_) => self.append_once(rest, wanted, is_full).await,
-                None => self.append_chunk(rest, wanted).await,
+            let appended = match (begun.take(), self.options.idempotence) {
+                (Some(begun), _) => begun,
+                (None, Some(_)) => self.append_once(rest, wanted, is_full).await,
+                (None, None) => self.append_chunk(rest, wanted).await,
             };
             let results = match appended {
                 Ok(results) => results,
@@ -182,22 +232,50 @@ impl Target<'_> {
         rest: &[Placed<'_>],
         wanted: usize,
     ) -> Result<Vec<Result<Appended>>> {
+        let chunk = self.fitting(rest, wanted).await?;
+        let (server, bound) = (self.server, self.options.bound);
+        let ids = chunk::append(server, self.partition, &self.key, chunk, bound).await?;
+        Ok(self.count(ids).await)
+    }
+
+    /// The first entries that make a chunk and have room.
+    async fn first_chunk(&self) -> Result<&[Placed<'a>]> {
+        self.fitting(&self.placed, chunk::len(&self.placed)).await
+    }
+
+    /// As many of the first `wanted` entries as there is room for, at least one.
+    async fn fitting<'p>(&self, rest: &'p [Placed<'a>], wanted: usize) -> Result<&'p [Placed<'a>]> {
         let room = match self.options.bound {
             Bound::HighWater(high_water) => self.room(wanted, high_water).await?,
             Bound::None | Bound::DropOldest(_) => wanted,
             Bound::Closed => return Err(append::sealed(self.partition)),
         };
-        let chunk = rest.get(..room).unwrap_or(rest);
-        let (server, bound) = (self.server, self.options.bound);
-        let ids = chunk::append(server, self.partition, &self.key, chunk, bound).await?;
-        self.look_after_drops(chunk.len()).await;
+        Ok(rest.get(..room).unwrap_or(rest))
+    }
+
+    /// What the server has answered to a chunk of so many entries.
+    async fn appended(
+        &self,
+        len: usize,
+        answer: Result<Vec<EntryId>, Failure>,
+    ) -> Result<Vec<Result<Appended>>> {
+        let ids = answer.map_err(|failure| failure.appending(self.partition))?;
+        match ids.len() == len {
+            true => Ok(self.count(ids).await),
+            false => Err(chunk::other_number()),
+        }
+    }
+
+    /// Answers for entries that were appended as new ones.
+    async fn count(&self, ids: Vec<EntryId>) -> Vec<Result<Appended>> {
+        self.look_after_drops(ids.len()).await;
         let first = |id| {
             Ok(Appended {
                 id,
                 duplicate: false,
             })
         };
-        Ok(ids.into_iter().map(first).collect())
+        ids.into_iter().map(first).collect()
     }
 
     /// Appends those of the first `wanted` entries that were not appended before.

@@ -9,14 +9,16 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustis::client::Client;
 use rustis::resp::{CommandBuilder, cmd};
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, Unexpected, Visitor};
 
 use super::Result;
 use super::failure::Failure;
 use super::keys::Keys;
 use super::script::Script;
 use super::server::{Raw, Server};
+use super::together::send_groups;
 use crate::Error;
 use crate::append::{AppendOptions, Appended, Bound};
 use crate::entry::{EntryId, NewEntry};
@@ -61,12 +63,31 @@ pub(super) async fn append(
     Ok(ids.into_iter().map(|Id(id)| id).collect())
 }
 
+/// Appends a chunk to each of several partitions in one write, and answers for each of them.
+///
+/// # Errors
+/// What concerns all of them.
+pub(super) async fn append_several(
+    client: &Client,
+    chunks: &[(&str, &[Placed<'_>])],
+    bound: Bound,
+) -> Result<Vec<Result<Vec<EntryId>, Failure>>, Failure> {
+    let commands = |(key, chunk): &(&str, &[Placed<'_>])| {
+        let commands = chunk.iter().map(|(_, entry)| add(key, entry, bound));
+        commands.collect()
+    };
+    let groups = chunks.iter().map(commands).collect();
+    let answers: Vec<Result<Vec<Id>, Failure>> = send_groups(client, groups).await?;
+    let ids = |ids: Vec<Id>| ids.into_iter().map(|Id(id)| id).collect();
+    Ok(answers.into_iter().map(|answer| answer.map(ids)).collect())
+}
+
 /// An id, read where it stands in the reply.
 struct Id(EntryId);
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(IdVisitor)
+        deserializer.deserialize_bytes(IdVisitor)
     }
 }
 
@@ -79,8 +100,9 @@ impl Visitor<'_> for IdVisitor {
         f.write_str("the id of an entry")
     }
 
-    fn visit_str<E: serde::de::Error>(self, id: &str) -> Result<Id, E> {
-        id.parse().map(Id).map_err(E::custom)
+    fn visit_bytes<E: serde::de::Error>(self, id: &[u8]) -> Result<Id, E> {
+        let unexpected = || E::invalid_value(Unexpected::Bytes(id), &self);
+        EntryId::from_text(id).map(Id).ok_or_else(unexpected)
     }
 }
 
@@ -195,7 +217,7 @@ fn text(bytes: &Bytes) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|source| Error::Corrupt(format!("{source}")))
 }
 
-fn other_number() -> Error {
+pub(super) fn other_number() -> Error {
     Error::Corrupt("the server appended another number of entries".into())
 }
 

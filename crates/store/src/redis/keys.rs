@@ -136,6 +136,16 @@ impl Keys {
         }
     }
 
+    /// A state of this name.
+    pub(super) fn state(self, partition: &Partition, name: &str) -> String {
+        format!("__state:{}:{name}", self.entries(partition))
+    }
+
+    /// Which states of a partition may not be settled yet.
+    pub(super) fn unsettled(self, partition: &Partition) -> String {
+        format!("__states:{}", self.entries(partition))
+    }
+
     /// The beginning of all keys of a queue of tasks, which decides on their slot. The scripts add
     /// the rest, as `scripts/task/queue.lua` lists it.
     pub(super) fn queue(self, queue: &QueueName) -> String {
@@ -258,6 +268,14 @@ mod tests {
                 keys.sent(&stream.partition(5), b"req"),
                 b"__sent:acme:{shard_5}_DRAINER_STREAM:req"
             );
+            assert_eq!(
+                keys.state(&stream.partition(5), "payment:7"),
+                "__state:acme:{shard_5}_DRAINER_STREAM:payment:7"
+            );
+            assert_eq!(
+                keys.unsettled(&stream.partition(5)),
+                "__states:acme:{shard_5}_DRAINER_STREAM"
+            );
         }
     }
 
@@ -374,6 +392,8 @@ mod tests {
             "`__epch:<app>`",
             "`__mark:<app>`",
             "`__sent:{shard_N}_<stream>:<request id>`",
+            "`__state:{shard_N}_<stream>:<name>`",
+            "`__states:{shard_N}_<stream>`",
             "`__task:{<app>.<queue>}`",
             "`__task:{<app>}.queues`",
         ] {

@@ -39,6 +39,7 @@ mod router;
 mod script;
 mod server;
 mod settings;
+mod state;
 mod task;
 mod together;
 mod topology;
@@ -72,6 +73,7 @@ use crate::entry::{Entry, EntryId, NewEntry};
 use crate::lease::{Epoch, Lease, LeaseHolder, WorkerId};
 use crate::parked::ParkedEntry;
 use crate::port::{Fetch, Forward, Lag, ReadLimit, Start, Store};
+use crate::state::{NewState, Put, State, UnsettledState};
 use crate::stream::{GroupName, Partition, StreamName};
 
 /// The store on a Redis or Valkey server. It owns up to four connections, one for all short
@@ -205,6 +207,32 @@ impl Store for RedisStore {
 
     async fn unpark(&self, lease: &Lease, parked_ids: &[EntryId]) -> Result<u64> {
         park::unpark(self, lease, parked_ids).await
+    }
+
+    async fn put(&self, entry: NewEntry, state: NewState, options: &AppendOptions) -> Result<Put> {
+        state::put(self, &entry, &state, options).await
+    }
+
+    async fn state(&self, partition: &Partition, name: &str) -> Result<Option<State>> {
+        state::read(self, partition, name).await
+    }
+
+    async fn unsettled_states(
+        &self,
+        partition: &Partition,
+        through: EntryId,
+        skip: usize,
+    ) -> Result<Vec<UnsettledState>> {
+        state::unsettled(self, partition, through, skip).await
+    }
+
+    async fn settle_states(
+        &self,
+        partition: &Partition,
+        states: &[UnsettledState],
+        keep_for: Duration,
+    ) -> Result<u64> {
+        state::settle(self, partition, states, keep_for).await
     }
 
     async fn put_mark(&self, lease: &Lease, name: &str, value: Option<Bytes>) -> Result<()> {

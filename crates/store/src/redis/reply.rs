@@ -91,7 +91,7 @@ impl Reply {
     /// The id of an entry.
     pub(super) fn id(&mut self) -> Result<EntryId> {
         match self.item()? {
-            Item::Text(at) => parse_text(self.look(at)),
+            Item::Text(at) => EntryId::from_text(self.look(at)),
             _ => None,
         }
         .ok_or_else(|| unexpected("an entry id"))

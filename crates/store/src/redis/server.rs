@@ -147,6 +147,14 @@ impl Server {
         router.route(&Together(commands, PhantomData)).await
     }
 
+    /// The connection, where it is one and not several to a Cluster.
+    pub(super) fn single(&self) -> Option<&Client> {
+        match &self.link {
+            Link::One(client) => Some(client),
+            Link::Cluster(_) => None,
+        }
+    }
+
     /// Runs a script. `arguments` adds the number of keys, the keys and the arguments; it is
     /// asked twice where the server has forgotten the script.
     pub(super) async fn run(

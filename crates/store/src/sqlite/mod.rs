@@ -13,7 +13,7 @@
 //! In the order of the flow: [`connection`] and [`schema`] open the file, [`writer`] and
 //! [`readers`] run the work, which is in [`partition`], [`append`] (with [`codec`], [`sent`] and
 //! [`drop_oldest`]), [`read`], [`watch`], [`lease`], [`group`], [`trim`], [`park`], [`push`],
-//! [`mark`], [`lag`] and [`member`]; [`clock`] gives the time,
+//! [`mark`], [`lag`] and [`member`], and of background tasks in [`task`]; [`clock`] gives the time,
 //! [`mod@column`] and [`failure`] translate SQLite's numbers and errors.
 
 mod append;
@@ -36,6 +36,7 @@ mod read;
 mod readers;
 mod schema;
 mod sent;
+mod task;
 mod trim;
 mod watch;
 mod writer;

@@ -12,6 +12,8 @@
 //! | `tidegate_lease` | who owns a partition for a group; the row, and so the epoch, outlives every owner | acquire, renew, release |
 //! | `tidegate_mark` | a small fact about a group's part in a partition | put, set and clear mark |
 //! | `tidegate_member` | a worker that is alive | beat, leave |
+//! | `tidegate_task_queue` | a queue of background tasks | the first to enqueue or work |
+//! | `tidegate_task` | a key and a value of a queue; `task/machine/map.rs` lists the keys | every transition of a task |
 //!
 //! Trimming deletes only the oldest entries, so the ordinals of a partition have no gaps (but those
 //! of a parked stream's, from which any entry can go): two of them tell how many entries lie between, and no question has to count the entries.
@@ -23,10 +25,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use crate::{Error, Result};
 
 /// The version of the tables below: that of [`TABLES`] alone is 1, and each upgrade adds one.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// What brings a file of each version to the next one, from version 1 on.
-const UPGRADES: [&str; 3] = [
+const UPGRADES: [&str; 4] = [
     "
 CREATE TABLE tidegate_mark (
     partition_id INTEGER NOT NULL,
@@ -50,6 +52,20 @@ CREATE INDEX tidegate_sent_end ON tidegate_sent (ends_at_ms);
 ",
     "
 ALTER TABLE tidegate_partition ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+",
+    "
+CREATE TABLE tidegate_task_queue (
+    id   INTEGER PRIMARY KEY,
+    app  TEXT NOT NULL,
+    name TEXT NOT NULL,
+    UNIQUE (app, name)
+);
+CREATE TABLE tidegate_task (
+    queue_id INTEGER NOT NULL,
+    key      BLOB NOT NULL,
+    value    BLOB NOT NULL,
+    PRIMARY KEY (queue_id, key)
+) WITHOUT ROWID;
 ",
 ];
 

@@ -37,11 +37,21 @@ const POLL_MAX: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Watch {
     connection: Arc<Mutex<Connection>>,
-    /// One caller waits; others queue for this.
+    /// One caller waits for entries; others queue for this.
     turn: tokio::sync::Mutex<()>,
-    /// Appends of this handle.
+    /// The same for tasks.
+    task_turn: tokio::sync::Mutex<()>,
+    /// Appends and tasks of this handle.
     news: Notify,
 }
+
+/// Asks the file for the indexes of what has news.
+pub(super) trait Question:
+    Fn(&Connection) -> Result<Vec<usize>> + Send + Sync + 'static
+{
+}
+
+impl<F: Fn(&Connection) -> Result<Vec<usize>> + Send + Sync + 'static> Question for F {}
 
 /// What one look has found.
 struct Look {
@@ -55,11 +65,12 @@ impl Watch {
         Ok(Self {
             connection: Arc::new(Mutex::new(connection::open(path, Access::Read)?)),
             turn: tokio::sync::Mutex::default(),
+            task_turn: tokio::sync::Mutex::default(),
             news: Notify::new(),
         })
     }
 
-    /// Says that this handle has appended.
+    /// Says that this handle has written something that is waited for.
     pub(super) fn tell(&self) {
         self.news.notify_waiters();
     }
@@ -71,28 +82,63 @@ impl Watch {
         timeout: Duration,
         interrupt: &Notify,
     ) -> Result<Vec<usize>> {
+        let positions: Arc<[_]> = positions.into();
+        let is_empty = positions.is_empty();
+        let look = move |connection: &Connection| {
+            let mut ready = Vec::new();
+            for (index, (partition, after)) in positions.iter().enumerate() {
+                if has_entry_after(connection, partition, *after)? {
+                    ready.push(index);
+                }
+            }
+            Ok(ready)
+        };
+        // With no positions there is nothing to look at: it waits for the interrupt or the timeout.
+        let turn = (!is_empty).then_some(&self.turn);
+        self.wait_until(turn, Arc::new(look), timeout, interrupt)
+            .await
+    }
+
+    /// Waits until a look finds some queues with news.
+    pub(super) async fn wait_for_tasks(
+        &self,
+        look: Arc<impl Question>,
+        timeout: Duration,
+        interrupt: &Notify,
+    ) -> Result<Vec<usize>> {
+        let turn = Some(&self.task_turn);
+        self.wait_until(turn, look, timeout, interrupt).await
+    }
+
+    /// Looks until something is found. Without a turn there is nothing to look at.
+    async fn wait_until(
+        &self,
+        turn: Option<&tokio::sync::Mutex<()>>,
+        question: Arc<impl Question>,
+        timeout: Duration,
+        interrupt: &Notify,
+    ) -> Result<Vec<usize>> {
         let mut interrupted = pin!(interrupt.notified());
         let mut timed_out = pin!(tokio::time::sleep(timeout));
-        if positions.is_empty() {
+        let Some(turn) = turn else {
             tokio::select! {
                 () = interrupted => {}
                 () = timed_out => {}
             }
             return Ok(Vec::new());
-        }
+        };
         let _turn = tokio::select! {
             biased;
-            turn = self.turn.lock() => turn,
+            turn = turn.lock() => turn,
             () = &mut interrupted => return Ok(Vec::new()),
             () = &mut timed_out => return Ok(Vec::new()),
         };
-        let positions: Arc<[_]> = positions.into();
         let mut seen = None;
         let mut pause = POLL_MIN;
         loop {
             // Listen before looking, so that no append falls between the two.
             let news = self.news.notified();
-            let look = self.look(Arc::clone(&positions), seen).await?;
+            let look = self.look(Arc::clone(&question), seen).await?;
             if !look.ready.is_empty() {
                 return Ok(look.ready);
             }
@@ -112,12 +158,8 @@ impl Watch {
         }
     }
 
-    /// Looks at the positions, unless the file is as it was at the last look.
-    async fn look(
-        &self,
-        positions: Arc<[(Partition, EntryId)]>,
-        seen: Option<i64>,
-    ) -> Result<Look> {
+    /// Asks the question, unless the file is as it was at the last look.
+    async fn look(&self, question: Arc<impl Question>, seen: Option<i64>) -> Result<Look> {
         let connection = Arc::clone(&self.connection);
         blocking(move || {
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,14 +167,10 @@ impl Watch {
             let version = connection
                 .prepare_cached("PRAGMA data_version")?
                 .query_row([], |row| row.get(0))?;
-            let mut ready = Vec::new();
-            if seen != Some(version) {
-                for (index, (partition, after)) in positions.iter().enumerate() {
-                    if has_entry_after(&connection, partition, *after)? {
-                        ready.push(index);
-                    }
-                }
-            }
+            let ready = match seen == Some(version) {
+                true => Vec::new(),
+                false => question(&connection)?,
+            };
             Ok(Look { version, ready })
         })
         .await

@@ -8,6 +8,9 @@ use super::id::{Fence, TaskId};
 use super::name::{Label, TaskName};
 use super::new_task::{Due, OnLost, Priority};
 
+/// The most tasks that one take gives.
+pub const TAKE_TASKS_MAX: usize = 500;
+
 /// The most bytes that are kept of a reason; the rest is cut off.
 pub const REASON_BYTES_MAX: usize = 256;
 
@@ -104,6 +107,21 @@ pub struct Failure {
     pub reason: String,
     /// The error's text, at most [`ERROR_BYTES_MAX`] bytes of which are kept.
     pub error: String,
+}
+
+impl Failure {
+    /// As much of it as is kept.
+    pub(crate) fn kept(&self) -> Self {
+        let cut = |text: &str, bytes_max| {
+            let end = text.floor_char_boundary(bytes_max);
+            // What separates texts in a backend's values is no part of one.
+            text.get(..end).unwrap_or_default().replace('\x1f', " ")
+        };
+        Self {
+            reason: cut(&self.reason, REASON_BYTES_MAX),
+            error: cut(&self.error, ERROR_BYTES_MAX),
+        }
+    }
 }
 
 /// A result that is kept for a time.

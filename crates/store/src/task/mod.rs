@@ -20,13 +20,17 @@
 //! * [`limits`] bounds what is taken,
 //! * [`listing`] is what an operator sees,
 //! * [`group`] and [`schedule`] tie tasks together, and to the clock,
-//! * [`port`] is the [`TaskStore`] itself.
+//! * [`port`] is the [`TaskStore`] itself,
+//! * [`MemoryTaskStore`] keeps it in memory; the other backends are Redis and one SQLite file.
 
 pub mod attempt;
+mod codec;
 pub mod group;
 pub mod id;
 pub mod limits;
 pub mod listing;
+pub(crate) mod machine;
+pub(crate) mod memory;
 pub mod name;
 pub mod new_task;
 pub mod port;
@@ -37,6 +41,7 @@ pub use group::{GroupStep, NewGroup};
 pub use id::{Fence, TaskId};
 pub use limits::{Limits, Rate};
 pub use listing::{Counts, Page, QueueStatus, Resolution, State, TaskView, WorkerView};
+pub use memory::MemoryTaskStore;
 pub use name::{Label, QueueName, TaskName};
 pub use new_task::{Due, Enqueued, Idempotency, NewTask, OnLost, Priority, Unique, UniqueSpan};
 pub use port::TaskStore;

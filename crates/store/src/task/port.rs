@@ -27,7 +27,8 @@ use crate::lease::WorkerId;
 /// changed. A call that fails with [`Error::Unavailable`](crate::Error) may or may not have taken
 /// effect. Each one but [`take`](TaskStore::take) can simply be repeated, an
 /// [`enqueue`](TaskStore::enqueue) as far as [`NewTask::id`] says. Tasks of a take whose answer was
-/// lost are recovered when the worker has [left](TaskStore::leave) or is dead.
+/// lost are [taken back](TaskStore::take_back), or recovered when the worker has
+/// [left](TaskStore::leave) or is dead.
 #[async_trait]
 pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     /// Enqueues tasks, and returns one answer for each, in their order. Each one is enqueued as a
@@ -38,7 +39,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Unavailable`](crate::Error), and then it may have been.
     async fn enqueue(&self, queue: &QueueName, tasks: Vec<NewTask>) -> Vec<Result<Enqueued>>;
 
-    /// Takes up to `max` tasks that are ready, and moves those that are due to the ready ones
+    /// Takes up to `max` tasks that are ready, at most
+    /// [`TAKE_TASKS_MAX`](super::attempt::TAKE_TASKS_MAX), and moves those that are due to the ready ones
     /// before. The worker must have given a sign of life with [`beat`](TaskStore::beat).
     ///
     /// The order is: priority, then tenants in turn, then the order in which the tasks became
@@ -102,6 +104,12 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     /// Each is returned to one caller only.
     async fn recover(&self, queue: &QueueName, lost_max: u32) -> Result<Vec<(TaskId, State)>>;
 
+    /// Makes ready again what the worker was given after the attempt with the fence `known`, and
+    /// returns how many tasks that were; their attempts don't count. For a worker that got no
+    /// answer to a [`take`](TaskStore::take): it knows the largest fence that it was told of. It must
+    /// not take from the queue at the same time.
+    async fn take_back(&self, queue: &QueueName, worker: WorkerId, known: Fence) -> Result<u64>;
+
     /// The result that was kept for a task, until its lifetime is over.
     async fn result(&self, queue: &QueueName, id: TaskId) -> Result<Option<Bytes>>;
 
@@ -160,7 +168,8 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
     async fn status(&self, queue: &QueueName) -> Result<QueueStatus>;
 
     /// The tasks of one state: scheduled ones by their time, ready ones as they would be taken
-    /// (tenants one after the other), dead and unknown ones by their time, others by id. A list
+    /// (tenants one after the other), dead and unknown ones by their time, others by id (where
+    /// there are very many, in no order). A list
     /// that changes meanwhile may show a task twice or not at all. Of a state in which a queue
     /// holds no tasks there are none.
     async fn list(&self, queue: &QueueName, state: State, page: Page) -> Result<Vec<TaskView>>;

@@ -7,9 +7,15 @@ use bytes::Bytes;
 
 use super::id::TaskId;
 use super::name::Label;
+use crate::Error;
 
 /// The most schedules of a queue.
 pub const SCHEDULES_MAX: usize = 10_000;
+
+/// The refusal beyond [`SCHEDULES_MAX`].
+pub(crate) fn too_many() -> Error {
+    Error::Refused(format!("a queue has at most {SCHEDULES_MAX} schedules").into())
+}
 
 /// A schedule to be declared.
 #[derive(Clone, Debug, PartialEq, Eq)]

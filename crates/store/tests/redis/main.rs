@@ -13,3 +13,4 @@ mod runnel;
 mod secured;
 mod site;
 mod slot_move;
+mod state;

@@ -1,6 +1,6 @@
 //! A server that says no: to a login, to a user, to a write, to a key of another kind.
 
-use tidegate_store::{EntryId, Epoch, Error, Store as _, WorkerId};
+use tidegate_store::{AppendOptions, Appended, Bound, EntryId, Epoch, Error, Store as _, WorkerId};
 use tidegate_testkit::RedisServer;
 use tokio::sync::Notify;
 
@@ -69,6 +69,48 @@ async fn a_full_server_is_unavailable_and_takes_all_of_a_batch_or_nothing() {
             .len(),
         2
     );
+}
+
+#[tokio::test]
+async fn what_is_refused_of_one_partition_is_taken_for_the_others_in_the_same_call() {
+    let server = RedisServer::start().await.unwrap();
+    let store = open(&server.url()).await.unwrap();
+    stranger(&server, "RPUSH {shard_1}_DRAINER_STREAM a").await;
+    let last = "XADD {shard_2}_DRAINER_STREAM 18446744073709551615-18446744073709551615 a a";
+    stranger(&server, last).await;
+    let bounded = AppendOptions {
+        bound: Bound::HighWater(3),
+        ..AppendOptions::default()
+    };
+    for (index, text) in [(3, "a"), (3, "b"), (3, "c")] {
+        store.append(vec![entry(index, text)]).await.unwrap();
+    }
+    let sent = [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5];
+    let sent: Vec<_> = sent.map(|index| entry(index, "x")).into();
+    let results = store.append_with(sent, &bounded).await;
+    let is_as_expected = |(place, result): (usize, &Result<Appended, Error>)| match place % 5 {
+        1 if place < 10 => matches!(result, Err(Error::Refused(_))),
+        2 => matches!(result, Err(Error::Sealed { .. })),
+        3 => matches!(result, Err(Error::Full { .. })),
+        _ => matches!(result, Ok(appended) if !appended.duplicate),
+    };
+    assert!(
+        results.iter().enumerate().all(is_as_expected),
+        "{results:?}"
+    );
+    for (index, held) in [(0, 2), (3, 3), (4, 2), (5, 1)] {
+        let entries = read_all(&store, &shard(index)).await.unwrap();
+        assert_eq!(entries.len(), held, "{index}");
+        let ids: Vec<_> = results.iter().flatten().map(|it| it.id).collect();
+        assert!(held == 3 || entries.iter().all(|entry| ids.contains(&entry.id)));
+    }
+    stranger(&server, "CONFIG SET maxmemory 1").await;
+    let sent = [0, 4, 0, 4].map(|index| entry(index, "x")).into();
+    let results = store.append_with(sent, &AppendOptions::default()).await;
+    let are_unavailable = results
+        .iter()
+        .all(|result| matches!(result, Err(Error::Unavailable(_))));
+    assert!(are_unavailable, "{results:?}");
 }
 
 #[tokio::test]

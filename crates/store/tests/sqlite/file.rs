@@ -26,9 +26,11 @@ async fn entries_outlive_the_handle() {
 async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let (_directory, path) = place();
     drop(open(&path).await);
-    // Version 1 had neither marks nor request ids, and no partition could be sealed.
+    // Version 1 had neither marks, request ids nor tasks, and no partition could be sealed.
     let earlier = "DROP TABLE tidegate_mark;
                    DROP TABLE tidegate_sent;
+                   DROP TABLE tidegate_task;
+                   DROP TABLE tidegate_task_queue;
                    ALTER TABLE tidegate_partition DROP COLUMN sealed;
                    UPDATE tidegate_meta SET value = 1 WHERE key = 'schema_version'";
     Connection::open(&path)

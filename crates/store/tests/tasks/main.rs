@@ -9,8 +9,10 @@ mod enqueue;
 mod finish;
 mod group;
 mod limits;
+mod model;
 mod operate;
 mod order;
+mod outage;
 mod schedule;
 mod site;
 mod unique;
@@ -51,6 +53,8 @@ macro_rules! together {
 /// The one list of cases, made into tests for each backend.
 macro_rules! conformance {
     ($($cases:tt)+) => {
+        one_by_one! { memory, $($cases)+ }
+        one_by_one! { sqlite, $($cases)+ }
         one_by_one! { redis, $($cases)+ }
         together! { redis_8, $($cases)+ }
         together! { valkey_9, $($cases)+ }
@@ -116,6 +120,7 @@ conformance! {
         a_task_that_kills_workers_dies_in_the_end,
         a_task_that_must_not_be_repeated_blindly_is_parked,
         a_worker_that_left_is_recovered,
+        what_a_worker_was_given_without_an_answer_is_taken_back,
         a_recovered_task_is_told_to_one_caller,
         a_cancel_of_a_lost_task_is_kept,
     ];
@@ -156,6 +161,7 @@ conformance! {
         what_is_left_behind_wakes_the_next,
         a_sooner_delayed_task_wakes_a_sleeper,
         the_end_of_a_pause_wakes_a_sleeper,
+        sleepers_sleep_on_a_paused_queue,
         one_of_several_queues_is_named,
     ];
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tempfile::TempDir;
 use tidegate_store::task::{
-    Counts, Failure, Finished, Label, Limits, NewTask, Outcome, QueueName, State, Take, Taken,
-    TaskId, TaskName, TaskStore,
+    Counts, Failure, Finished, Label, Limits, MemoryTaskStore, NewTask, Outcome, QueueName, State,
+    Take, Taken, TaskId, TaskName, TaskStore,
 };
 use tidegate_store::{Result, StoreUrl, WorkerId, connect_tasks};
 use tidegate_testkit::{Distribution, RedisCluster, RedisServer, poll_until};
@@ -23,12 +24,19 @@ pub(crate) const SHORT: Duration = Duration::from_millis(50);
 
 /// One set of data, on which any number of handles can be opened. It is gone when it is dropped.
 pub(crate) struct Site {
-    url: StoreUrl,
+    place: Place,
     _keeper: Keeper,
+}
+
+enum Place {
+    Url(StoreUrl),
+    Memory(MemoryTaskStore),
 }
 
 #[expect(dead_code, reason = "a keeper is only held, for what its drop removes")]
 enum Keeper {
+    Nothing,
+    Directory(TempDir),
     Server(Box<RedisServer>),
     Shared(Arc<Shared>),
 }
@@ -72,25 +80,46 @@ impl Shared {
             }
         };
         Site {
-            url: StoreUrl::parse(&url).unwrap(),
+            place: Place::Url(StoreUrl::parse(&url).unwrap()),
             _keeper: Keeper::Shared(Arc::clone(self)),
         }
     }
 }
 
 impl Site {
+    #[expect(clippy::unused_async, reason = "the other backends start a server")]
+    pub(crate) async fn memory() -> Self {
+        Self {
+            place: Place::Memory(MemoryTaskStore::new()),
+            _keeper: Keeper::Nothing,
+        }
+    }
+
+    #[expect(clippy::unused_async, reason = "the other backends start a server")]
+    pub(crate) async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Sqlite(directory.path().join("store.sqlite"));
+        Self {
+            place: Place::Url(url),
+            _keeper: Keeper::Directory(directory),
+        }
+    }
+
     pub(crate) async fn redis() -> Self {
         let server = RedisServer::start().await.unwrap();
         let url = StoreUrl::parse(&server.url()).unwrap();
         Self {
-            url,
+            place: Place::Url(url),
             _keeper: Keeper::Server(Box::new(server)),
         }
     }
 
     /// Another handle on the same data.
     pub(crate) async fn open(&self) -> Arc<dyn TaskStore> {
-        connect_tasks(&self.url).await.unwrap()
+        match &self.place {
+            Place::Url(url) => connect_tasks(url).await.unwrap(),
+            Place::Memory(store) => Arc::new(store.clone()),
+        }
     }
 
     /// A worker that is alive for the whole test.

@@ -126,3 +126,12 @@ pub(crate) async fn one_of_several_queues_is_named(site: Site) {
         .await;
     assert_eq!(found.unwrap(), [1]);
 }
+
+pub(crate) async fn sleepers_sleep_on_a_paused_queue(site: Site) {
+    let (one, other) = (site.worker().await, site.worker().await);
+    other.store.pause(&queue(), true).await.unwrap();
+    other.enqueue(tasks(0..1)).await;
+    // Someone may be woken once, and finds nothing to take.
+    assert!(one.take(1).await.is_empty());
+    assert!(wait(&one, Duration::from_millis(30)).await.is_empty());
+}

@@ -152,6 +152,28 @@ pub(crate) async fn a_worker_that_left_is_recovered(site: Site) {
     stays.counts().await;
 }
 
+pub(crate) async fn what_a_worker_was_given_without_an_answer_is_taken_back(site: Site) {
+    let (desk, other) = (site.worker().await, site.worker().await);
+    desk.enqueue(tasks(0..6)).await;
+    let known = desk.take(2).await.pop().unwrap().fence;
+    let lost: Vec<_> = desk.take(2).await.iter().map(|it| it.id).collect();
+    let others = other.take(1).await;
+    let back = desk.store.take_back(&queue(), desk.worker, known).await;
+    assert_eq!(back.unwrap(), 2);
+    // In their old places, and as if they had never been taken.
+    let again = other.take(2).await;
+    assert_eq!(again.iter().map(|it| it.id).collect::<Vec<_>>(), lost);
+    assert!(again.iter().all(|it| it.attempt == 1));
+    other.done(&others[0]).await;
+    let back = desk.store.take_back(&queue(), desk.worker, known).await;
+    assert_eq!(
+        back.unwrap(),
+        0,
+        "nothing is taken back twice, or from others"
+    );
+    desk.counts().await;
+}
+
 pub(crate) async fn a_recovered_task_is_told_to_one_caller(site: Site) {
     let (one, other) = (site.worker().await, site.worker().await);
     one.enqueue(tasks(0..300)).await;

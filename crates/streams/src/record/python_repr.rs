@@ -56,7 +56,7 @@ macro_rules! written_as_displayed {
     ($($integer:ty)*) => {$(
         impl PythonRepr for $integer {
             fn write_repr(&self, out: &mut String) {
-                push(out, format_args!("{self}"));
+                out.push_str(itoa::Buffer::new().format(*self));
             }
         }
     )*};

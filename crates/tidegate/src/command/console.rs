@@ -23,6 +23,7 @@ use tidegate_console::{Console, Listen, Probe, Readiness};
 use tidegate_store::Store;
 use tidegate_streams::metrics::{Metrics, PartitionMetrics};
 
+use super::task_metrics::TaskCounts;
 use crate::Error;
 
 /// The variable that holds the token, as the configuration of `tidegate` itself has it.
@@ -38,6 +39,7 @@ pub(super) async fn bind(
     address: SocketAddr,
     store: Arc<dyn Store>,
     metrics: Metrics,
+    tasks: Option<tidegate_tasks::Metrics>,
 ) -> Result<Bound, Error> {
     let token = std::env::var(TOKEN_VARIABLE).ok().map(Into::into);
     let failed = |error: tidegate_console::Error| {
@@ -46,6 +48,9 @@ pub(super) async fn bind(
     let listen = Listen::new(address, token).map_err(failed)?;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Snapshot(metrics)));
+    if let Some(tasks) = tasks {
+        registry.register_collector(Box::new(TaskCounts(tasks)));
+    }
     let console = Console::new(listen, registry).with_probe(Arc::new(StoreProbe(store)));
     console.bind().await.map_err(failed)
 }

@@ -8,7 +8,8 @@
 //! its [`console`], [`send`] sends records, [`stream`] shows the streams, [`mod@repartition`]
 //! changes their partitions, [`dead`] what was given up, [`processor`] moves the processors'
 //! positions and releases what
-//! they hold back, and [`task`] deals with tasks.
+//! they hold back, and [`task`] deals with tasks,
+//! which [`task_metrics`] counts.
 
 mod console;
 mod dead;
@@ -19,6 +20,7 @@ mod send;
 mod signals;
 mod stream;
 mod task;
+mod task_metrics;
 mod worker;
 
 use std::ffi::OsString;

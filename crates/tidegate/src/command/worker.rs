@@ -85,7 +85,11 @@ pub(super) async fn run(
     let worker = Worker::new(Arc::clone(&store), processors, options)?;
     let console = match args.listen {
         Some(address) => {
-            let bound = console::bind(address, Arc::clone(&store), worker.metrics()).await?;
+            let bound = {
+                let counts = tasks.worker.as_ref().map(tidegate_tasks::Worker::metrics);
+                let store = Arc::clone(&store);
+                console::bind(address, store, worker.metrics(), counts).await?
+            };
             info!(address = %bound.address(), "the console answers");
             Some(bound)
         }

@@ -13,7 +13,6 @@ use crate::append::repeated;
 use crate::redis::lease::ttl_ms;
 use crate::redis::server::Raw;
 use crate::redis::{RedisStore, Result};
-use crate::task::attempt::{ERROR_BYTES_MAX, REASON_BYTES_MAX};
 use crate::task::{Due, Failure, Fence, Finished, Outcome, QueueName, State, TaskId};
 
 /// How many attempts one script finishes: the server answers nobody else meanwhile.
@@ -83,22 +82,17 @@ fn add(command: CommandBuilder, finished: &Finished) -> CommandBuilder {
         Outcome::Unknown(failure) => ("u", Due::Now, failure),
         Outcome::Returned => ("b", Due::Now, &none),
     };
+    let Failure { reason, error } = failure.kept();
     let command = command
         .arg("x")
         .arg(kind)
         .arg(codec::due(due))
-        .arg(kept_text(&failure.reason, REASON_BYTES_MAX))
-        .arg(kept_text(&failure.error, ERROR_BYTES_MAX));
+        .arg(reason)
+        .arg(error);
     match &finished.result {
         Some(result) => command.arg(ttl_ms(result.lifetime)).arg(Raw(&result.bytes)),
         None => command.arg("").arg(""),
     }
-}
-
-/// As much of a text as is kept. What separates texts in a value is no part of it.
-fn kept_text(text: &str, bytes_max: usize) -> String {
-    let end = text.floor_char_boundary(bytes_max);
-    text.get(..end).unwrap_or_default().replace('\x1f', " ")
 }
 
 /// See [`TaskStore::progress`](crate::task::TaskStore::progress).

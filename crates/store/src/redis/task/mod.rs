@@ -77,7 +77,13 @@ impl RedisStore {
     ) -> Result<Result<Reply, Failure>> {
         let script = script(self.task_scripts().await?);
         let key = self.keys.queue(queue);
-        let arguments = |command: CommandBuilder| arguments(command.arg(1).key(key.as_str()));
+        // While a Cluster hands a slot over, a node runs what it is asked for if it has no key of
+        // it. The first name is nobody's and the second one is there, so that the answer is
+        // `TRYAGAIN` until all keys have arrived.
+        let counts = format!("{key}.counts");
+        let arguments = |command: CommandBuilder| {
+            arguments(command.arg(2).key(key.as_str()).key(counts.as_str()))
+        };
         Ok(self.server.run(script, arguments).await)
     }
 
@@ -92,10 +98,16 @@ impl RedisStore {
         if known().contains(queue) {
             return Ok(());
         }
+        self.list_queue(queue).await?;
+        known().insert(queue.clone());
+        Ok(())
+    }
+
+    /// Enters a queue into the list of its app's, also where a server has lost its memory.
+    async fn list_queue(&self, queue: &QueueName) -> Result<()> {
         let list = self.keys.queues(queue.app());
         let command = cmd("SADD").key(list).arg(queue.name());
         self.server.call(command).await?.number()?;
-        known().insert(queue.clone());
         Ok(())
     }
 }
@@ -149,6 +161,10 @@ impl TaskStore for RedisStore {
 
     async fn recover(&self, queue: &QueueName, lost_max: u32) -> Result<Vec<(TaskId, State)>> {
         take::recover(self, queue, lost_max).await
+    }
+
+    async fn take_back(&self, queue: &QueueName, worker: WorkerId, known: Fence) -> Result<u64> {
+        take::take_back(self, queue, worker, known).await
     }
 
     async fn result(&self, queue: &QueueName, id: TaskId) -> Result<Option<Bytes>> {

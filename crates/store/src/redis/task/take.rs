@@ -9,11 +9,10 @@ use super::codec;
 use crate::redis::lease::ttl_ms;
 use crate::redis::reply::Reply;
 use crate::redis::{RedisStore, Result};
+use crate::task::attempt::TAKE_TASKS_MAX;
 use crate::task::{Beat, Fence, Limits, QueueName, Rate, State, Take, Taken, TaskId};
 use crate::{Error, WorkerId};
 
-/// How many tasks one script gives: the server answers nobody else meanwhile.
-const TASKS_AT_ONCE_MAX: usize = 500;
 /// How many tasks one script recovers.
 const RECOVERED_AT_ONCE_MAX: usize = 200;
 
@@ -29,7 +28,7 @@ pub(super) async fn take(
     let text = |limit: Option<u32>| limit.map_or(String::new(), |it| it.to_string());
     let arguments = [
         worker.to_string(),
-        max.min(TASKS_AT_ONCE_MAX).to_string(),
+        max.min(TAKE_TASKS_MAX).to_string(),
         text(limits.running_max),
         text(limits.running_per_key_max),
         per_ms(limits.rate),
@@ -103,7 +102,7 @@ pub(super) async fn beat(
     worker: WorkerId,
     ttl: Duration,
 ) -> Result<Beat> {
-    store.know_queue(queue).await?;
+    store.list_queue(queue).await?;
     let arguments =
         |command: rustis::resp::CommandBuilder| command.arg(worker.to_string()).arg(ttl_ms(ttl));
     let reply = store.run_task_script(|it| &it.beat, queue, arguments);
@@ -149,4 +148,17 @@ pub(super) async fn recover(
             return Ok(recovered);
         }
     }
+}
+
+/// See [`TaskStore::take_back`](crate::task::TaskStore::take_back).
+pub(super) async fn take_back(
+    store: &RedisStore,
+    queue: &QueueName,
+    worker: WorkerId,
+    known: Fence,
+) -> Result<u64> {
+    let arguments =
+        |command: rustis::resp::CommandBuilder| command.arg(worker.to_string()).arg(known.0);
+    let reply = store.run_task_script(|it| &it.take_back, queue, arguments);
+    reply.await??.number()
 }

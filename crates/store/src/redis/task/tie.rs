@@ -6,11 +6,10 @@
 use rustis::resp::CommandBuilder;
 
 use super::codec;
-use crate::Error;
 use crate::redis::lease::ttl_ms;
 use crate::redis::server::Raw;
 use crate::redis::{RedisStore, Result};
-use crate::task::schedule::SCHEDULES_MAX;
+use crate::task::schedule::{self, SCHEDULES_MAX};
 use crate::task::{
     GroupStep, Label, NewGroup, NewSchedule, NewTask, QueueName, ScheduleView, TaskId, Ticked,
 };
@@ -70,9 +69,7 @@ pub(super) async fn declare_schedules(
     };
     let reply = store.run_task_script(|it| &it.declare, queue, arguments);
     match reply.await??.number()? {
-        0 => Err(Error::Refused(
-            format!("the queue {queue} would have more than {SCHEDULES_MAX} schedules").into(),
-        )),
+        0 => Err(schedule::too_many()),
         _ => Ok(()),
     }
 }

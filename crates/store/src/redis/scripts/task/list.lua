@@ -11,6 +11,9 @@
 --
 -- Atomic because a task that moves meanwhile would be shown in two states at once.
 
+-- Where more are blocked than this, they come unsorted: the server answers nobody else meanwhile.
+local SORTED_MAX = 10000
+
 local state = ARGV[1]
 local ids = {}
 local function page_of(all)
@@ -37,8 +40,21 @@ elseif state == 'y' then
     end
   end
 else
-  local all = call('HKEYS', P .. (state == 'o' and '.blocked' or '.running'))
-  table.sort(all)
+  local key = P .. (state == 'o' and '.blocked' or '.running')
+  local all = {}
+  if call('HLEN', key) <= SORTED_MAX then
+    all = call('HKEYS', key)
+    table.sort(all)
+  else
+    local cursor = '0'
+    repeat
+      local some = call('HSCAN', key, cursor, 'COUNT', 1000)
+      cursor = some[1]
+      for i = 1, #some[2], 2 do
+        all[#all + 1] = some[2][i]
+      end
+    until cursor == '0' or #all >= ARGV[2] + ARGV[3]
+  end
   page_of(all)
 end
 

@@ -1,7 +1,8 @@
 -- The structures of a queue, and the steps that every transition of a task is made of.
 --
 -- KEYS[1] is the beginning of all keys of the queue, which ends with its hash tag: the others are
--- made of it here, so that they are in its slot.
+-- made of it here, so that they are in its slot. KEYS[2] is .counts: while a Cluster hands the slot
+-- over, the two make it refuse the script.
 --
 --   .tasks              hash     id -> record: priority (1 byte), enqueued at (13 digits), features,
 --                                newline, body

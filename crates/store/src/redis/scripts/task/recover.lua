@@ -15,26 +15,32 @@ local dead = {}
 for _, worker in ipairs(gone) do
   dead[worker] = true
 end
-local reply, left = {}, false
+local held, ids = {}, {}
 local running = call('HGETALL', P .. '.running')
 for i = 1, #running, 2 do
-  local id, it = running[i], parse_running(running[i + 1])
-  if dead[it.worker] and #reply >= 2 * tonumber(ARGV[2]) then
-    left = true
-  elseif dead[it.worker] then
-    call('HDEL', P .. '.running', id)
-    it.lost = text(tonumber(it.lost) + 1)
-    local kind = 'r'
-    if call('SISMEMBER', P .. '.cancel', id) == 1 then
-      kind = 'c'
-    elseif it.park then
-      kind = 'u'
-    elseif tonumber(it.lost) >= tonumber(ARGV[1]) then
-      kind = 'x'
-    end
-    reply[#reply + 1] = id
-    reply[#reply + 1] = settle(id, it, kind, -1, 'lost', 'worker ' .. it.worker .. ' has died')
+  local it = parse_running(running[i + 1])
+  if dead[it.worker] then
+    held[running[i]] = it
+    ids[#ids + 1] = running[i]
   end
+end
+table.sort(ids)
+local reply, left = {}, #ids > tonumber(ARGV[2])
+for i = 1, math.min(#ids, tonumber(ARGV[2])) do
+  local id = ids[i]
+  local it = held[id]
+  call('HDEL', P .. '.running', id)
+  it.lost = text(tonumber(it.lost) + 1)
+  local kind = 'r'
+  if call('SISMEMBER', P .. '.cancel', id) == 1 then
+    kind = 'c'
+  elseif it.park then
+    kind = 'u'
+  elseif tonumber(it.lost) >= tonumber(ARGV[1]) then
+    kind = 'x'
+  end
+  reply[#reply + 1] = id
+  reply[#reply + 1] = settle(id, it, kind, -1, 'lost', 'worker ' .. it.worker .. ' has died')
 end
 if not left then
   call('ZREM', P .. '.workers', unpack(gone))

@@ -28,6 +28,7 @@ if not ends or tonumber(ends) <= now then
   return redis.error_reply('WORKERLOST ' .. worker)
 end
 if call('EXISTS', P .. '.paused') == 1 then
+  call('DEL', P .. '.wake')
   return { 0, -1, now }
 end
 
