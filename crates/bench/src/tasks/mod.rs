@@ -125,7 +125,7 @@ pub(crate) async fn measure(args: &TasksArgs) -> Result<String> {
     };
     let report = Report::new(setting, &contestants, &measured);
     if args.json {
-        Ok(serde_json::to_string(&report)?)
+        Ok(report.to_json()?)
     } else {
         Ok(report.to_text())
     }

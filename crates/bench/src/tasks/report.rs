@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::contestant::{Contestant, Stage};
 use super::run::Measured;
@@ -23,15 +24,17 @@ pub(super) struct Setting {
     pub(super) enqueued_at_once: usize,
 }
 
+/// The contestant that is ours, and the one that it is held against first of all.
+const OURS: &str = "tidegate";
+const BASELINE: &str = "dramatiq";
+
 /// Everything that is printed.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Report {
-    #[serde(flatten)]
     setting: Setting,
     /// Who took part, with its settings.
     contestants: Vec<String>,
     /// By stage, then by contestant.
-    #[serde(flatten)]
     rates: BTreeMap<&'static str, BTreeMap<&'static str, Rate>>,
     latency_ms: BTreeMap<&'static str, Latency>,
     /// Whether each promise is kept.
@@ -42,7 +45,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 struct Rate {
     ops_per_second: f64,
-    /// Ours by its.
+    /// Ours by Dramatiq's, or of a peer ours by its.
     ratio_to_baseline: Option<f64>,
     rounds_ops_per_second: Vec<f64>,
     client_cpu_us: Option<f64>,
@@ -84,9 +87,14 @@ impl Report {
             }
         }
         for rates in rates.values_mut() {
-            let ours = rates.get("tidegate").map(|ours| ours.ops_per_second);
-            for rate in rates.values_mut() {
-                rate.ratio_to_baseline = ours.map(|ours| ours / rate.ops_per_second);
+            let of = |name| rates.get(name).map(|rate: &Rate| rate.ops_per_second);
+            let (ours, baseline) = (of(OURS), of(BASELINE));
+            for (name, rate) in rates {
+                let other = match *name {
+                    OURS => baseline,
+                    _ => Some(rate.ops_per_second),
+                };
+                rate.ratio_to_baseline = ours.zip(other).map(|(ours, other)| ours / other);
             }
         }
         let mut report = Self {
@@ -113,16 +121,12 @@ impl Report {
         if let Some(bulk) = self.rates.get(Stage::Bulk.key())
             && bulk.len() > 1
         {
-            let mut peers = bulk.iter().filter(|(name, _)| **name != "tidegate");
+            let mut peers = bulk.iter().filter(|(name, _)| **name != OURS);
             let is_above = peers.all(|(_, it)| it.ratio_to_baseline.is_some_and(|it| it > 1.0));
             targets.insert("bulk enqueue above every peer".into(), is_above);
         }
-        if let Some(ours) = self.latency_ms.get("tidegate") {
-            let peers = || {
-                self.latency_ms
-                    .iter()
-                    .filter(|(name, _)| **name != "tidegate")
-            };
+        if let Some(ours) = self.latency_ms.get(OURS) {
+            let peers = || self.latency_ms.iter().filter(|(name, _)| **name != OURS);
             if peers().next().is_some() {
                 let is_below = peers().all(|(_, it)| ours.p50 < it.p50);
                 targets.insert("p50 latency below every peer's".into(), is_below);
@@ -131,6 +135,28 @@ impl Report {
             }
         }
         targets
+    }
+
+    /// One object: our figures under the name of what was measured, those of peers under `peers`.
+    ///
+    /// # Errors
+    /// None that is expected.
+    pub(super) fn to_json(&self) -> serde_json::Result<String> {
+        let mut object = Map::new();
+        if let Value::Object(setting) = serde_json::to_value(&self.setting)? {
+            object.extend(setting);
+        }
+        object.insert(
+            "contestants".into(),
+            serde_json::to_value(&self.contestants)?,
+        );
+        object.insert("targets".into(), serde_json::to_value(&self.targets)?);
+        for (stage, rates) in &self.rates {
+            object.insert((*stage).into(), by_contestant(rates)?);
+        }
+        let latency_ms = by_contestant(&self.latency_ms)?;
+        object.insert(Stage::Latency.key().into(), latency_ms);
+        serde_json::to_string(&object)
     }
 
     /// A table for people.
@@ -157,7 +183,7 @@ impl Report {
         let header = [
             "what",
             "tasks/s",
-            "ours by it",
+            "ours by it (by Dramatiq's)",
             "CPU µs: client",
             "Redis",
             "peak memory",
@@ -182,6 +208,20 @@ impl Report {
         }
         lines.join("\n")
     }
+}
+
+fn by_contestant<T: Serialize>(figures: &BTreeMap<&'static str, T>) -> serde_json::Result<Value> {
+    let (mut ours, mut peers) = (Map::new(), Map::new());
+    for (name, figure) in figures {
+        match (*name, serde_json::to_value(figure)?) {
+            (OURS, Value::Object(own)) => ours.extend(own),
+            (peer, figure) => {
+                peers.insert(peer.to_owned(), figure);
+            }
+        }
+    }
+    ours.insert("peers".into(), Value::Object(peers));
+    Ok(Value::Object(ours))
 }
 
 impl Rate {
