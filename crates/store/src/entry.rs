@@ -84,14 +84,18 @@ impl FromStr for EntryId {
 const SURE_DIGITS: usize = 19;
 
 fn parse_decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    if digits.len() > SURE_DIGITS {
+    if digits.is_empty() || digits.len() > SURE_DIGITS {
         return std::str::from_utf8(digits).ok()?.parse().ok();
     }
-    let add = |number: u64, digit: &u8| number.wrapping_mul(10) + u64::from(digit - b'0');
-    Some(digits.iter().fold(0, add))
+    let mut number = 0_u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.wrapping_mul(10).wrapping_add(digit.into());
+    }
+    Some(number)
 }
 
 /// A field's name and value. Both are bytes: a producer in another language may send anything.
