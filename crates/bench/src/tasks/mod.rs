@@ -9,7 +9,7 @@
 //! In the order of the flow:
 //!
 //! * [`contestant`] says who runs, and what,
-//! * [`tidegate`] is ours, [`apalis`] a Rust peer (with the feature of that name), [`peer`] those in
+//! * [`tidegate`] is ours, `apalis` a Rust peer (with the feature of that name), [`peer`] those in
 //!   other languages, whose programs are in `peers/`,
 //! * [`run`] is one run in its own process,
 //! * [`report`] makes medians and ratios of it.
