@@ -10,6 +10,7 @@ use apalis::prelude::{BoxDynError, Data, TaskSink as _, WorkerBuilder};
 use apalis_redis::{Config, RedisStorage};
 use rustis::client::Client;
 use rustis::resp::cmd;
+use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
 
 use super::contestant::Stage;
@@ -77,11 +78,11 @@ pub(super) async fn perform(run: &Run) -> Result<Measured> {
             }
         }
         Stage::Process => {
-            let begun = hire(&storage);
-            until_done(run, &begun, &done).await?;
+            let (begun, work) = hire(&storage);
+            until_done(run, &begun, work, &done).await?;
         }
         Stage::Latency => {
-            let begun = hire(&storage);
+            let (begun, work) = hire(&storage);
             // Its worker must be there: what is measured is a queue in use.
             sleep(Duration::from_millis(500)).await;
             let mut ticks = interval(LATENCY_EVERY);
@@ -90,7 +91,7 @@ pub(super) async fn perform(run: &Run) -> Result<Measured> {
                 let pushed = storage.push(now_ns()).await;
                 pushed.map_err(|error| failed(&error))?;
             }
-            until_done(run, &begun, &done).await?;
+            until_done(run, &begun, work, &done).await?;
             let latencies = &begun.latencies_ms;
             let latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(Measured {
@@ -102,24 +103,31 @@ pub(super) async fn perform(run: &Run) -> Result<Measured> {
     watch.stop().map(Measured::of)
 }
 
-/// A worker at work; it ends with the process.
-fn hire(storage: &RedisStorage<u64>) -> Begun {
+/// A worker at work, until it fails or the process ends.
+fn hire(storage: &RedisStorage<u64>) -> (Begun, JoinHandle<Error>) {
     let begun = Begun::default();
     let worker = WorkerBuilder::new("bench")
         .backend(storage.clone())
         .data(begun.clone())
         .concurrency(CONCURRENCY)
         .build(timed);
-    tokio::spawn(async move {
-        if let Err(error) = worker.run().await {
-            tracing::error!(%error, "the worker of apalis has ended");
+    let work = tokio::spawn(async move {
+        match worker.run().await {
+            Ok(()) => Error::Unexpected("the worker of apalis has ended".to_owned()),
+            Err(error) => failed(&error),
         }
     });
-    begun
+    (begun, work)
 }
 
-/// Waits until so many have begun, and then until the server knows of the end of each.
-async fn until_done(run: &Run, begun: &Begun, done: &str) -> Result<()> {
+/// Waits until so many have begun, and then until the server knows of the end of each. A worker that
+/// fails before is the answer.
+async fn until_done(
+    run: &Run,
+    begun: &Begun,
+    work: JoinHandle<Error>,
+    done: &str,
+) -> Result<()> {
     let client = Client::connect(run.redis_url.as_str()).await?;
     let all = async {
         while begun.count.load(Ordering::Relaxed) < run.count {
@@ -133,8 +141,13 @@ async fn until_done(run: &Run, begun: &Begun, done: &str) -> Result<()> {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    let in_time = timeout(DONE_WITHIN, all).await;
-    in_time.map_err(|_elapsed| Error::TooSlow {
+    let in_time = timeout(DONE_WITHIN, async {
+        tokio::select! {
+            done = all => done,
+            failure = work => Err(failure?),
+        }
+    });
+    in_time.await.map_err(|_elapsed| Error::TooSlow {
         contestant: "apalis-redis".into(),
         within: DONE_WITHIN,
     })?
