@@ -162,7 +162,7 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// and gone before.
     ///
     /// # Errors
-    /// [`Error::Fenced`](crate::Error::Fenced) where the ledger has a newer epoch.
+    /// [`Error::Fenced`] where the ledger has a newer epoch.
     async fn claim(&self, shard: &Partition, epoch: Epoch, preceding: u64) -> Result<Claim>;
 
     /// What the ledger remembers of the entries settled last: the slots from the oldest to the

@@ -14,7 +14,7 @@
 //! * [`actor`] is what a message asks for, [`arguments`] binds what it brings, [`task`] makes an actor of
 //!   a task's function,
 //! * [`worker`] takes messages and calls actors,
-//! * [`failure`] is what may come of it, [`retry`] decides whether again, [`outcome`] what follows,
+//! * [`failure`] is what may come of it, `retry` decides whether again, `outcome` what follows,
 //! * [`results`] are kept.
 //!
 //! Which keys there are and how they are changed is in [`tidegate_store::dramatiq`].

@@ -122,12 +122,7 @@ fn hire(storage: &RedisStorage<u64>) -> (Begun, JoinHandle<Error>) {
 
 /// Waits until so many have begun, and then until the server knows of the end of each. A worker that
 /// fails before is the answer.
-async fn until_done(
-    run: &Run,
-    begun: &Begun,
-    work: JoinHandle<Error>,
-    done: &str,
-) -> Result<()> {
+async fn until_done(run: &Run, begun: &Begun, work: JoinHandle<Error>, done: &str) -> Result<()> {
     let client = Client::connect(run.redis_url.as_str()).await?;
     let all = async {
         while begun.count.load(Ordering::Relaxed) < run.count {

@@ -8,12 +8,12 @@
 //!
 //! In the order of the flow:
 //!
-//! * [`arrivals`] tells when there may be something in a list,
-//! * [`intake`] fetches, and makes dead letters of what can't be decoded,
-//! * [`backlog`] holds what is in hand and has not begun, the most urgent first,
-//! * [`calls`] calls actors, and settles what comes of it,
-//! * [`delays`] moves messages when they are due,
-//! * [`upkeep`] beats and recovers.
+//! * `arrivals` tells when there may be something in a list,
+//! * `intake` fetches, and makes dead letters of what can't be decoded,
+//! * `backlog` holds what is in hand and has not begun, the most urgent first,
+//! * `calls` calls actors, and settles what comes of it,
+//! * `delays` moves messages when they are due,
+//! * `upkeep` beats and recovers.
 //!
 //! It guarantees that a message is in the worker's hands, on the server, until all that follows from
 //! it is there as well. If the process dies, what was in its hands goes back to its queue when its
